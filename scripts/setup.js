@@ -1,0 +1,118 @@
+/**
+ * Brings a clone to the state in which everything runs: packages installed, addon built, TypeScript compiled.
+ * Uses nothing but Node itself, so it can be the first thing that runs. What is done already is skipped in
+ * silence. `--debug` builds the addon without optimisation.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ownHeaders } from './headers.js';
+import { withLock } from './lock.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const configuration = process.argv.includes('--debug') ? 'Debug' : 'Release';
+const at = (...parts) => join(root, ...parts);
+
+await withLock(at('.setup-lock'), () => {
+  installPackages();
+  buildAddon();
+  compileTypeScript();
+});
+
+function installPackages() {
+  if (isInstalled()) return;
+  console.error('setup: installing packages');
+  // Development packages are wanted even where NODE_ENV says production.
+  const args = ['ci', '--ignore-scripts', '--include=dev', '--no-audit', '--no-fund'];
+  const npm = process.env.npm_execpath ?? '';
+  if (npm.endsWith('npm-cli.js')) run(process.execPath, [npm, ...args]);
+  else run('npm', args);
+}
+
+/** Whether node_modules holds just what package-lock.json asks for, by npm's own record of what it installed. */
+function isInstalled() {
+  const record = at('node_modules', '.package-lock.json');
+  if (!existsSync(record)) return false;
+  const wanted = JSON.parse(readFileSync(at('package-lock.json'), 'utf8')).packages;
+  const present = JSON.parse(readFileSync(record, 'utf8')).packages;
+  const same = (path) =>
+    wanted[path]?.version === present[path]?.version && wanted[path]?.integrity === present[path]?.integrity;
+  // Optional packages are for other platforms when they are missing.
+  const isMissing = (path) => path !== '' && !wanted[path].optional && !(path in present);
+  return Object.keys(present).every(same) && !Object.keys(wanted).some(isMissing);
+}
+
+function buildAddon() {
+  const addon = at('build', configuration, 'ballermann.node');
+  const stampFile = at('build', 'ballermann.stamp');
+  const stamp = addonStamp();
+  if (existsSync(addon) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
+  console.error('setup: building the addon');
+  rmSync(stampFile, { force: true });
+  const args = [at('node_modules', 'node-gyp', 'bin', 'node-gyp.js'), 'rebuild', '--jobs=max'];
+  if (configuration === 'Debug') args.push('--debug');
+  const headers = ownHeaders();
+  if (headers !== undefined) args.push(`--nodedir=${headers}`);
+  run(process.execPath, args);
+  writeFileSync(stampFile, stamp);
+}
+
+/** Changes whenever the addon has to be built anew. */
+function addonStamp() {
+  const hash = createHash('sha256');
+  const inputs = [
+    at('binding.gyp'),
+    at('node_modules', 'node-addon-api', 'package.json'),
+    ...filesUnder(at('native')),
+  ];
+  for (const file of inputs) {
+    hash
+      .update(`${relative(root, file)}\0`)
+      .update(readFileSync(file))
+      .update('\0');
+  }
+  const { platform, arch, versions } = process;
+  return `${configuration} ${platform} ${arch} ${versions.modules} ${hash.digest('hex')}\n`;
+}
+
+function compileTypeScript() {
+  removeStaleOutput(at('dist'), at('src'));
+  removeStaleOutput(at('out', 'test'), at('test'));
+  removeStaleOutput(at('out', 'bench'), at('bench'));
+  run(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-b', at('test'), at('bench')]);
+}
+
+/** The compiler leaves the output of a source that is gone; it would still be run, or published. */
+function removeStaleOutput(output, source) {
+  for (const file of filesUnder(output)) {
+    const match = /^(.*?)\.(?:d\.)?([mc]?)[jt]s(?:\.map)?$/.exec(relative(output, file));
+    if (match !== null && !existsSync(join(source, `${match[1]}.${match[2]}ts`))) rmSync(file);
+  }
+}
+
+function filesUnder(directory) {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+/** Runs a command in silence. If it fails, so does the setup, with the command's own words and exit code. */
+function run(command, args) {
+  const result = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 1 << 28,
+  });
+  if (result.status === 0) return;
+  process.stdout.write(result.stdout ?? '');
+  process.stderr.write(result.stderr ?? '');
+  const why =
+    result.error?.message ?? (result.signal ? `ended by ${result.signal}` : `exit code ${result.status}`);
+  console.error(`setup: ${[command, ...args].join(' ')}: ${why}`);
+  process.exit(result.status ?? 1);
+}
