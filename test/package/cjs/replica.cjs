@@ -1,0 +1,3 @@
+const { handle } = require('ballermann/replica');
+
+handle(([a, b]) => ({ sum: a + b, pid: process.pid }));

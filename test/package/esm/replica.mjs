@@ -1,0 +1,3 @@
+import { handle } from 'ballermann/replica';
+
+handle(([a, b]) => ({ sum: a + b, pid: process.pid }));

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { applyWithin, type Balancer, balance, call, pid, ping, type Supervisor, supervise } from 'ballermann';
+
+interface Answer {
+  sum: number;
+  pid: number;
+}
+
+const exec = process.argv[2];
+assert.ok(exec !== undefined);
+const supervisor: Supervisor = await supervise({ exec, replicas: 2 });
+const pool: Balancer = await balance(supervisor, 'work', 0.9);
+
+const handedOut: number[] = Array.from({ length: 6 }, () => pid('work'));
+assert.equal(new Set(handedOut).size, 2, 'two replicas take turns');
+assert.deepEqual(handedOut.slice(2), handedOut.slice(0, 4), 'always in the same order');
+
+const answer = (await call('work', [2, 3])) as Answer;
+assert.equal(answer.sum, 5);
+assert.ok(handedOut.includes(answer.pid));
+assert.ok(pool.pids().includes(answer.pid));
+
+const pinged: number[] = [];
+const cleaned: string = await applyWithin(
+  'work',
+  () => 'cleaned',
+  (replica: number) => {
+    pinged.push(replica);
+    return ping(replica);
+  },
+);
+assert.equal(cleaned, 'cleaned');
+assert.deepEqual(new Set(pinged), new Set(handedOut));
+
+await supervisor.close();
+console.log('all answers right');
