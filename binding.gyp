@@ -1,0 +1,37 @@
+{
+  'targets': [
+    {
+      'target_name': 'ballermann',
+      'sources': ['native/addon.cc', 'native/segment.cc', 'native/process.cc'],
+      'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
+      'defines': [
+        'NAPI_VERSION=8',
+        'NAPI_CPP_EXCEPTIONS',
+        'NODE_ADDON_API_DISABLE_DEPRECATED',
+      ],
+      # Node's own common.gypi asks for an older standard and for no exceptions. Both go first.
+      'cflags!': ['-fno-exceptions'],
+      'cflags_cc!': ['-fno-exceptions', '-std=gnu++17', '-std=gnu++20'],
+      'cflags': ['-Wall', '-Wextra', '-Werror=return-type', '-fvisibility=hidden'],
+      'cflags_cc': ['-std=c++20', '-fexceptions', '-fvisibility-inlines-hidden'],
+      'configurations': {
+        'Release': {
+          'cflags!': ['-O3'],
+          'cflags': ['-O2'],
+        },
+        'Debug': {
+          'cflags': ['-O0', '-g'],
+        },
+      },
+      'xcode_settings': {
+        'CLANG_CXX_LANGUAGE_STANDARD': 'c++20',
+        'CLANG_CXX_LIBRARY': 'libc++',
+        'GCC_ENABLE_CPP_EXCEPTIONS': 'YES',
+        'GCC_SYMBOLS_PRIVATE_EXTERN': 'YES',
+        'GCC_INLINES_ARE_PRIVATE_EXTERN': 'YES',
+        'MACOSX_DEPLOYMENT_TARGET': '11.0',
+        'WARNING_CFLAGS': ['-Wall', '-Wextra', '-Werror=return-type'],
+      },
+    },
+  ],
+}
