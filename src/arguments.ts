@@ -1,0 +1,90 @@
+/** Checks of what callers pass: each error names the argument, what was expected and what came. */
+
+import { inspect } from 'node:util';
+
+const MAX_TIMER = 2 ** 31 - 1; // ms, the longest that Node's timers take
+
+export function badType(name: string, expected: string, actual: unknown): TypeError {
+  return Object.assign(new TypeError(`${name} must be ${expected}; got ${show(actual)}`), {
+    code: 'ERR_INVALID_ARG_TYPE',
+  });
+}
+
+export function badRange(name: string, expected: string, actual: unknown): RangeError {
+  return Object.assign(new RangeError(`${name} must be ${expected}; got ${show(actual)}`), {
+    code: 'ERR_OUT_OF_RANGE',
+  });
+}
+
+function show(value: unknown): string {
+  const text = inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY });
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+export function checkNumber(name: string, value: unknown, min: number, max: number): number {
+  const expected = `a number from ${min} to ${max}`;
+  if (typeof value !== 'number') throw badType(name, expected, value);
+  if (!(value >= min && value <= max)) throw badRange(name, expected, value);
+  return value;
+}
+
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  const expected =
+    max === Number.POSITIVE_INFINITY ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
+  if (typeof value !== 'number') throw badType(name, expected, value);
+  if (!Number.isInteger(value) || value < min || value > max) throw badRange(name, expected, value);
+  return value;
+}
+
+export function checkMilliseconds(name: string, value: unknown): number {
+  return checkNumber(name, value, 0, MAX_TIMER);
+}
+
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') throw badType(name, 'a function', value);
+}
+
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw badType(name, 'a boolean', value);
+  return value;
+}
+
+export function checkString(name: string, value: unknown): string {
+  if (typeof value !== 'string') throw badType(name, 'a string', value);
+  return value;
+}
+
+export function checkStrings(name: string, value: unknown): readonly string[] {
+  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
+    throw badType(name, 'an array of strings', value);
+  }
+  return value;
+}
+
+export function checkOneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+  const match = allowed.find((item) => item === value);
+  if (match === undefined)
+    throw badType(name, `one of ${allowed.map((item) => `'${item}'`).join(', ')}`, value);
+  return match;
+}
+
+export function checkSignal(name: string, value: unknown): AbortSignal | undefined {
+  if (value === undefined || value instanceof AbortSignal) return value;
+  throw badType(name, 'an AbortSignal', value);
+}
+
+/** An options object whose every key is known, so that a misspelt option is not silently ignored. */
+export function checkOptions(
+  name: string,
+  value: unknown,
+  known: readonly string[],
+): Record<string, unknown> {
+  if (value === undefined) return {};
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badType(name, 'an object', value);
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key))
+      throw badType(name, `an object with the keys ${known.join(', ')}`, { [key]: '…' });
+  }
+  return value as Record<string, unknown>;
+}

@@ -1,0 +1,32 @@
+/** What `pid`, `call` and the like do in this process: three roles implement it, index.ts picks one. */
+
+import type { TransactionOptions } from './memory/transactions.js';
+import type { CallOptions, PingOptions } from './options.js';
+import type { Balancer, Wait } from './primary/balancer.js';
+import type { BalancerOptions } from './primary/balancer-options.js';
+import type { Supervisor } from './primary/supervisor.js';
+import type { SupervisorOptions } from './primary/supervisor-options.js';
+import type { WindowContext, WindowOptions } from './primary/windows.js';
+
+export interface Local {
+  supervise(options: SupervisorOptions): Promise<Supervisor>;
+  balance(supervisor: Supervisor, name: string, ratio?: number | BalancerOptions): Promise<Balancer>;
+  pid(name: string): number;
+  call<Reply = unknown>(target: string | number, message: unknown, options?: CallOptions): Promise<Reply>;
+  cast(target: string | number, message: unknown): void;
+  ping(pid: number, options?: PingOptions): Promise<void>;
+  applyWithin<T>(
+    name: string,
+    fn: (context: WindowContext) => T | PromiseLike<T>,
+    wait?: Wait,
+    options?: WindowOptions,
+  ): Promise<T>;
+  transaction<T>(
+    name: string,
+    fn: (pid: number) => T | PromiseLike<T>,
+    options?: TransactionOptions,
+  ): Promise<T>;
+  map<T>(name: string, fn: (pid: number) => T | PromiseLike<T>): Promise<Awaited<T>[]>;
+  refresh(name: string): Promise<void>;
+  pool(name: string): Balancer;
+}

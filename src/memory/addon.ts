@@ -1,0 +1,95 @@
+/** Finds and loads the C++ addon; the only place that knows where it lies. */
+
+import { createRequire } from 'node:module';
+import { BallermannError } from '../errors.js';
+
+/** Offsets and sizes in bytes, as native/layout.hpp states them. */
+export interface Layout {
+  readonly version: number;
+  readonly maxReplicas: number;
+  readonly slotCount: number;
+  readonly poolCount: number;
+  readonly nameBytes: number;
+  readonly segmentBytes: number;
+  readonly slots: number;
+  readonly slotBytes: number;
+  readonly slotPid: number;
+  readonly slotIncarnation: number;
+  readonly slotUnfinished: number;
+  readonly slotTaken: number;
+  readonly slotAccepted: number;
+  readonly slotLoopClock: number;
+  readonly slotRunning: number;
+  readonly rings: number;
+  readonly ringBytes: number;
+  readonly ringWord: number;
+  readonly ringEpoch: number;
+  readonly ringMaxQueue: number;
+  readonly rotationBytes: number;
+  readonly rotationKey: number;
+  readonly rotationCount: number;
+  readonly rotationFirst: number;
+  readonly rotationLeft: number;
+  readonly rotationPids: number;
+  readonly rotationSlots: number;
+  readonly noKey: number;
+}
+
+/** Answers of `claim`, as native/ring.hpp numbers them. */
+export const Claimed = { tickets: 0, paused: 1, empty: 2, contended: 3 } as const;
+
+export interface Addon {
+  /** NODE_MODULE_VERSION that the addon was built for. */
+  readonly abi: string;
+  readonly layout: Layout;
+  /** The descriptor of this process's new segment. */
+  createSegment(): number;
+  attachSegment(fd: number, slot: number): void;
+  sharedMemory(): SharedArrayBuffer | undefined;
+  ownSlot(): number;
+  openRing(name: string, maxQueue: number): number | undefined;
+  findRing(name: string): number | undefined;
+  closeRing(ring: number): void;
+  publish(ring: number, pidsAndSlots: Uint32Array): void;
+  claim(ring: number, wanted: number, rotation: Int32Array): number;
+  ticket(ring: number): number;
+  join(ring: number): number;
+  pause(ring: number): void;
+  resume(ring: number): void;
+  enter(ring: number): boolean;
+  leave(ring: number): void;
+  runningIn(ring: number): number;
+  dieWithPrimary(primaryPid: number): boolean;
+}
+
+const candidates = ['../../build/Release/ballermann.node', '../../build/Debug/ballermann.node'];
+
+let loaded: Addon | undefined;
+
+/** @throws BallermannError ERR_NATIVE_UNAVAILABLE, saying what to run. */
+export function addon(): Addon {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Addon {
+  const require = createRequire(import.meta.url);
+  const failures: unknown[] = [];
+  for (const candidate of candidates) {
+    try {
+      const found = require(candidate) as Addon;
+      if (found.abi === process.versions.modules) return found;
+      failures.push(
+        new Error(`${candidate} is built for ABI ${found.abi}, this Node has ${process.versions.modules}`),
+      );
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  throw new BallermannError(
+    'ERR_NATIVE_UNAVAILABLE',
+    `no addon for Node ${process.version} on ${process.platform}-${process.arch}: run 'npm rebuild ballermann' ` +
+      '(it needs python3, make and a C++20 compiler)',
+    { cause: new AggregateError(failures, failures.map(String).join('; ')) },
+  );
+}

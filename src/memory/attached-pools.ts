@@ -1,0 +1,68 @@
+/** Pools as seen from replicas and worker threads: found by name in the segment, read there, never published. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { checkFunction } from '../arguments.js';
+import { noSuchPool, poolRefusal, type Refusal } from '../errors.js';
+import { transactionOptions } from '../options.js';
+import { Rotation } from './rotation.js';
+import { Segment } from './segment.js';
+import { type CountedPool, type TransactionOptions, transact } from './transactions.js';
+
+/** How often a transaction looks whether a window has ended: no notice of it crosses threads and processes. */
+const POLL = 2; // ms
+
+export class AttachedPools {
+  readonly #pools = new Map<string, CountedPool>();
+  #lastName: string | undefined;
+  #lastRotation: Rotation | undefined;
+
+  /** @throws BallermannError ERR_NO_SUCH_POOL, ERR_PAUSED, ERR_DISCONNECTED, ERR_OVERLOAD. */
+  pid(name: string): number {
+    if (name === this.#lastName) return (this.#lastRotation as Rotation).next();
+    const { rotation } = this.get(name);
+    this.#lastName = name;
+    this.#lastRotation = rotation;
+    return rotation.next();
+  }
+
+  async transaction<T>(
+    name: string,
+    fn: (pid: number) => T | PromiseLike<T>,
+    options: TransactionOptions = {},
+  ): Promise<T> {
+    checkFunction('fn', fn);
+    return transact(this.get(name), fn, transactionOptions(options));
+  }
+
+  /** @throws BallermannError ERR_NO_SUCH_POOL. */
+  get(name: string): CountedPool {
+    let pool = this.#pools.get(name);
+    if (pool === undefined) {
+      pool = this.#find(name);
+      this.#pools.set(name, pool);
+    }
+    return pool;
+  }
+
+  #find(name: string): CountedPool {
+    const segment = Segment.current();
+    const tooLong = segment !== undefined && Buffer.byteLength(String(name)) > segment.addon.layout.nameBytes;
+    const ring = tooLong ? undefined : segment?.addon.findRing(String(name));
+    if (segment === undefined || ring === undefined) throw noSuchPool(name);
+    const rotation = new Rotation(segment, ring, (why) => this.#refuse(name, why));
+    const word = segment.ringWord(ring, segment.addon.layout.ringWord);
+    const untilResumed = async (signal: AbortSignal): Promise<void> => {
+      signal.throwIfAborted();
+      do await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
+      while (((segment.words[word] as number) & 1) === 1);
+    };
+    return { name, segment, ring, rotation, untilResumed };
+  }
+
+  #refuse(name: string, why: Refusal): never {
+    if (why !== 'closed') throw poolRefusal(name, why);
+    this.#pools.delete(name);
+    this.#lastName = undefined;
+    throw noSuchPool(name);
+  }
+}

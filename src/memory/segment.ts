@@ -1,0 +1,57 @@
+/** This process's view of the shared segment: one Int32Array over all of it, and its slots by name. */
+
+import { BallermannError } from '../errors.js';
+import { type Addon, addon } from './addon.js';
+
+export class Segment {
+  readonly addon: Addon;
+  readonly buffer: SharedArrayBuffer;
+  readonly words: Int32Array;
+
+  private constructor(native: Addon, buffer: SharedArrayBuffer) {
+    this.addon = native;
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer);
+  }
+
+  /** The segment that this process has, in whichever of its threads; undefined where it has none. */
+  static current(): Segment | undefined {
+    if (current === undefined) {
+      const native = addon();
+      const buffer = native.sharedMemory();
+      if (buffer !== undefined) current = new Segment(native, buffer);
+    }
+    return current;
+  }
+
+  /** As `current`, for those who know that there is one. */
+  static require(): Segment {
+    const segment = Segment.current();
+    if (segment === undefined) throw new BallermannError('ERR_CLOSED', 'this process has no segment');
+    return segment;
+  }
+
+  /** Index in `words` of a field (an offset of `Layout`) of a slot. */
+  slotWord(slot: number, field: number): number {
+    const { slots, slotBytes } = this.addon.layout;
+    return (slots + slot * slotBytes + field) / 4;
+  }
+
+  /** Index in `words` of a field of a ring. */
+  ringWord(ring: number, field: number): number {
+    const { rings, ringBytes } = this.addon.layout;
+    return (rings + ring * ringBytes + field) / 4;
+  }
+}
+
+let current: Segment | undefined;
+
+/** Primary: makes the segment, once a process; answers the descriptor that replicas inherit. */
+export function createSegment(): number {
+  return addon().createSegment();
+}
+
+/** Replica: maps the inherited segment. @throws Error with code ERR_PROTOCOL where the layouts differ. */
+export function attachSegment(fd: number, slot: number): void {
+  addon().attachSegment(fd, slot);
+}

@@ -1,0 +1,532 @@
+/** A pool: hands out the pids of a supervisor's replicas in turn, and follows the supervisor as the ratio says. */
+
+import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { badType, checkFunction, checkMilliseconds, checkOptions, checkSignal } from '../arguments.js';
+import { BallermannError, poolRefusal, type Refusal } from '../errors.js';
+import { Ring } from '../memory/ring.js';
+import { Rotation } from '../memory/rotation.js';
+import { type CountedPool, counted, type TransactionOptions, transact } from '../memory/transactions.js';
+import { type CallOptions, callOptions, DEFAULT_TIMEOUT, transactionOptions } from '../options.js';
+import { codecs } from '../wire/codec.js';
+import { MAX_WAITING } from '../wire/outbox.js';
+import type { BalancerSettings } from './balancer-options.js';
+import { type Carrier, type Message, nobody, promised, type Route } from './message.js';
+import { send } from './messaging.js';
+import { isBelowRatio } from './ratio.js';
+import { ownSegment, pools } from './registry.js';
+import type { ReplicaProcess } from './replica-process.js';
+import type { Supervisor, SupervisorObserver } from './supervisor.js';
+import { type WindowContext, type WindowOptions, Windows } from './windows.js';
+
+/** How long a window waits for what is idle: ms, or a function that is called with each pid. */
+export type Wait = number | ((pid: number) => unknown);
+
+export interface BalancerEvents {
+  /** A refresh is complete: these pids are in rotation, and their number is the new original. */
+  refresh: [{ readonly pids: readonly number[] }];
+  /** The pool has a replica again. */
+  connect: [];
+  /** The last replica went; `pid` throws ERR_DISCONNECTED until the next 'connect'. */
+  disconnect: [];
+  /** A window opened: nothing is handed out. */
+  pause: [];
+  /** The window ended. */
+  resume: [];
+  close: [];
+}
+
+export interface BalancerStats {
+  readonly name: string;
+  /** Replicas in rotation. */
+  readonly alive: number;
+  /** Replicas at the last completed refresh. */
+  readonly original: number;
+  readonly paused: boolean;
+  /** Calls and casts that were given to a replica, redirections included. */
+  readonly sent: number;
+  /** Of these, those that went to another replica after the first one's death. */
+  readonly redirected: number;
+  /** Calls and casts that wait for the end of a window or for a replica. */
+  readonly held: number;
+  /** Casts given up because the pool was closed, had no replica left or was full. */
+  readonly lostCasts: number;
+  /** Transactions running in all processes. */
+  readonly transactions: number;
+  /** Answers that came after their caller had stopped waiting; of the whole supervisor. */
+  readonly late: number;
+  /** What arrived over IPC and did not fit the protocol; of the whole supervisor. */
+  readonly malformed: number;
+  readonly replicas: readonly ReplicaStats[];
+}
+
+export interface ReplicaStats {
+  readonly pid: number;
+  readonly incarnation: number;
+  /** Messages sent to it and not finished, by whichever road they came. */
+  readonly unfinished: number;
+}
+
+export class Balancer
+  extends EventEmitter<BalancerEvents>
+  implements Route, SupervisorObserver, AsyncDisposable
+{
+  readonly name: string;
+  readonly #supervisor: Supervisor;
+  readonly #settings: BalancerSettings;
+  readonly #ring: Ring;
+  readonly #rotation: Rotation;
+  readonly #counted: CountedPool;
+  readonly #windows: Windows;
+  /** In rotation, in the order of the published table. */
+  readonly #members = new Map<number, ReplicaProcess>();
+  #original = 0;
+  #connected = false;
+  /** Some child failed to start during the last refresh: look again when one comes up. */
+  #incomplete = false;
+  #refreshing: Promise<void> | undefined;
+  #refreshAgain = false;
+  #reconnect: NodeJS.Timeout | undefined;
+  #wasEmpty = true;
+  #paused = false;
+  #resumed: Promise<void> = Promise.resolve();
+  #resolveResumed: () => void = () => {};
+  #closed: Promise<void> | undefined;
+  #held = new Set<Message>();
+  #heldWeight = 0;
+  #sent = 0;
+  #redirected = 0;
+  #lostCasts = 0;
+
+  /** Made by `balance`. @internal */
+  constructor(supervisor: Supervisor, name: string, settings: BalancerSettings) {
+    super();
+    const { segment } = ownSegment();
+    this.name = name;
+    this.#supervisor = supervisor;
+    this.#settings = settings;
+    this.#ring = new Ring(segment, name, settings.maxQueueLength);
+    this.#rotation = new Rotation(segment, this.#ring.index, (why) => this.#refuse(why));
+    this.#counted = {
+      name,
+      segment,
+      ring: this.#ring.index,
+      rotation: this.#rotation,
+      untilResumed: (signal) => this.#untilResumed(signal),
+    };
+    this.#windows = new Windows(name, { close: () => this.#pause(), open: () => this.#resume() });
+    pools.add(name, this);
+    supervisor.observe(this);
+  }
+
+  /**
+   * The next pid in rotation. Synchronous and without a lease: nothing needs to be given back.
+   * @throws BallermannError ERR_PAUSED, ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
+   */
+  pid(): number {
+    return this.#rotation.next();
+  }
+
+  /** The pids in rotation, in order; empty when disconnected. Also while paused. */
+  pids(): number[] {
+    return [...this.#members.keys()];
+  }
+
+  /**
+   * Sends a message to the next replica and answers with what its handler gave. Waits while the pool is paused.
+   * @throws TypeError, RangeError, BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_REPLICA_DIED, ERR_REMOTE,
+   * ERR_TIMEOUT (after 5,000 ms unless `timeout` says otherwise, as gen_server:call), or the signal's reason.
+   */
+  async call<Reply = unknown>(message: unknown, options?: CallOptions): Promise<Reply> {
+    const checked = callOptions(options);
+    const { codec } = this.#supervisor;
+    const payload = codec.encode(message);
+    return new Promise<Reply>((resolve, reject) => {
+      send('call', this.name, payload, promised(resolve, reject), { ...checked, codec });
+    });
+  }
+
+  /**
+   * Sends a message to the next replica and does not wait for it. Kept while the pool is paused, within a bound.
+   * @throws TypeError, RangeError, BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
+   */
+  cast(message: unknown): void {
+    const { codec } = this.#supervisor;
+    const payload = codec.encode(message);
+    send('cast', this.name, payload, nobody, {
+      codec,
+      timeout: undefined,
+      signal: undefined,
+      idempotent: false,
+    });
+  }
+
+  /**
+   * A maintenance window: stops handing out pids, waits, runs `fn`, and goes on, whatever happens meanwhile.
+   * With `(pid) => ping(pid)` as `wait` nothing that goes through the pool is running when `fn` begins. Windows of
+   * one pool run one after another.
+   * @param wait ms, or a function called with the pid of each of the supervisor's replicas at once; all awaited.
+   * @returns what `fn` gave.
+   * @throws what `fn` or `wait` threw; BallermannError ERR_TIMEOUT, ERR_CLOSED, or ERR_PAUSED from inside a window
+   * of this pool; the signal's reason.
+   */
+  async applyWithin<T>(
+    fn: (context: WindowContext) => T | PromiseLike<T>,
+    wait: Wait = 0,
+    options: WindowOptions = {},
+  ): Promise<T> {
+    checkFunction('fn', fn);
+    if (typeof wait !== 'function') {
+      if (typeof wait !== 'number') throw badType('wait', 'a number of ms or a function', wait);
+      checkMilliseconds('wait', wait);
+    }
+    checkOptions('options', options, ['signal', 'timeout']);
+    checkSignal('options.signal', options.signal);
+    if (options.timeout !== undefined) checkMilliseconds('options.timeout', options.timeout);
+    return this.#windows.run((ended) => this.#wait(wait, ended), fn, options);
+  }
+
+  /**
+   * Runs `fn` with the next pid, counted: a window waits for its end. Waits first while the pool is paused.
+   * @throws what `fn` threw; BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_TIMEOUT, ERR_CLOSED.
+   */
+  async transaction<T>(
+    fn: (pid: number) => T | PromiseLike<T>,
+    options: TransactionOptions = {},
+  ): Promise<T> {
+    checkFunction('fn', fn);
+    return transact(this.#counted, fn, transactionOptions(options));
+  }
+
+  /** Runs `fn` for every pid in rotation at once, counted as one transaction; the results in order of the pids. */
+  async map<T>(fn: (pid: number) => T | PromiseLike<T>): Promise<Awaited<T>[]> {
+    checkFunction('fn', fn);
+    return counted(
+      this.#counted,
+      () => {
+        if (this.#members.size === 0) this.#refuse('empty');
+        return Promise.all(this.pids().map(async (pid) => fn(pid)));
+      },
+      { timeout: DEFAULT_TIMEOUT, signal: undefined },
+    );
+  }
+
+  /**
+   * Takes all of the supervisor's replicas into rotation. Complete when every replica that was being started is
+   * up or has failed.
+   * @throws BallermannError ERR_DISCONNECTED, ERR_CLOSED.
+   */
+  refresh(): Promise<void> {
+    if (this.#refreshing === undefined) {
+      this.#refreshing = this.#refresh().finally(() => {
+        this.#refreshing = undefined;
+      });
+    } else {
+      this.#refreshAgain = true;
+    }
+    return this.#refreshing;
+  }
+
+  stats(): BalancerStats {
+    const { counters } = this.#supervisor;
+    return {
+      name: this.name,
+      alive: this.#members.size,
+      original: this.#original,
+      paused: this.#paused,
+      sent: this.#sent,
+      redirected: this.#redirected,
+      held: this.#held.size,
+      lostCasts: this.#lostCasts,
+      transactions: this.#closed === undefined ? this.#ring.running() : 0,
+      late: counters.late,
+      malformed: counters.malformed,
+      replicas: [...this.#members.values()].map(({ pid, incarnation, unfinished }) => ({
+        pid,
+        incarnation,
+        unfinished,
+      })),
+    };
+  }
+
+  /**
+   * Gives the name back. Calls that were sent end as they would have; what is held, and windows that wait for
+   * their turn, reject with ERR_CLOSED. Resolves when an open window has ended. The supervisor goes on.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Route: takes a new message. @internal */
+  accept(message: Message): void {
+    try {
+      if (this.#paused) this.#hold(message);
+      else this.#dispatch(message);
+    } catch (error) {
+      message.discard();
+      throw error;
+    }
+  }
+
+  /** Route: takes a message over from a replica that died with it. @internal */
+  redirect(message: Message): void {
+    this.#redirected++;
+    const replicasMayCome = this.#supervisor.ended === undefined && this.#closed === undefined;
+    try {
+      if (this.#paused || (this.#members.size === 0 && replicasMayCome)) this.#hold(message);
+      else this.#dispatch(message);
+    } catch (error) {
+      this.#giveUp(message, error as BallermannError);
+    }
+  }
+
+  /** Keeps held messages; forgets those whose caller has gone. */
+  readonly #holder: Carrier = {
+    codec: codecs.json, // nothing goes out from here
+    nextSequence: () => 0,
+    abandoned: (message) => {
+      if (this.#held.delete(message)) this.#heldWeight -= message.weight;
+    },
+  };
+
+  /** @internal */
+  get supervisor(): Supervisor {
+    return this.#supervisor;
+  }
+
+  /**
+   * Resolves when no transaction runs in the pool any more; at once where it is not paused. It has to look again
+   * and again: no notice of a transaction's end crosses threads and processes.
+   * @param until ERR_TIMEOUT from then on (performance.now()).
+   * @internal
+   */
+  async drained(until: number, signal: AbortSignal | undefined): Promise<void> {
+    for (let ms = 1; this.#paused && this.#ring.running() > 0; ms = Math.min(2 * ms, 8)) {
+      if (performance.now() >= until) {
+        throw new BallermannError('ERR_TIMEOUT', `transactions of pool '${this.name}' did not end in time`);
+      }
+      await sleep(ms);
+      signal?.throwIfAborted();
+    }
+  }
+
+  /** SupervisorObserver. @internal */
+  up(): void {
+    if (this.#connected && this.#incomplete) this.#refreshInBackground();
+  }
+
+  /** SupervisorObserver. @internal */
+  leaving(replica: ReplicaProcess): void {
+    this.down(replica);
+  }
+
+  /** SupervisorObserver. @internal */
+  down(replica: ReplicaProcess): void {
+    if (this.#members.get(replica.pid) !== replica) return;
+    this.#members.delete(replica.pid);
+    this.#publish();
+    if (isBelowRatio(this.#members.size, this.#original, this.#settings.minAliveRatio))
+      this.#refreshInBackground();
+  }
+
+  /** SupervisorObserver. @internal */
+  resized(): void {
+    if (this.#connected) this.#refreshInBackground();
+  }
+
+  /** SupervisorObserver. @internal */
+  ended(): void {
+    clearInterval(this.#reconnect);
+    this.#members.clear();
+    this.#publish();
+    this.#giveUpHeld();
+  }
+
+  async #refresh(): Promise<void> {
+    this.#connected = true;
+    do {
+      this.#refreshAgain = false;
+      this.#follow(); // those that are up need not wait for those that are not
+      const complete = await this.#supervisor.settled();
+      if (this.#closed || this.#supervisor.ended) break;
+      this.#follow();
+      this.#original = this.#members.size;
+      this.#incomplete = !complete;
+    } while (this.#refreshAgain);
+    if (this.#closed || this.#supervisor.ended) this.#refuse('empty');
+    if (this.#members.size === 0) this.#lookAgain();
+    this.emit('refresh', { pids: this.pids() });
+  }
+
+  #refreshInBackground(): void {
+    if (!this.#connected || this.#closed || this.#supervisor.ended) return;
+    this.refresh().catch(() => {}); // it says only what pid() says from now on
+  }
+
+  /** Looks for children every `reconnectDelay` until there are some. */
+  #lookAgain(): void {
+    this.#reconnect ??= setInterval(() => {
+      if (this.#members.size === 0) this.#refreshInBackground();
+      else this.#stopLooking();
+    }, this.#settings.reconnectDelay).unref();
+  }
+
+  #stopLooking(): void {
+    clearInterval(this.#reconnect);
+    this.#reconnect = undefined;
+  }
+
+  /** Makes the rotation what the supervisor has up, those that stay in their order. */
+  #follow(): void {
+    const up = new Set(this.#supervisor.up());
+    let changed = false;
+    for (const replica of this.#members.values()) {
+      if (up.delete(replica)) continue;
+      this.#members.delete(replica.pid);
+      changed = true;
+    }
+    for (const replica of up) {
+      this.#members.set(replica.pid, replica);
+      changed = true;
+    }
+    if (changed) this.#publish();
+  }
+
+  #publish(): void {
+    if (this.#closed !== undefined) return;
+    this.#ring.publish([...this.#members.values()]);
+    const isEmpty = this.#members.size === 0;
+    if (isEmpty === this.#wasEmpty) return;
+    this.#wasEmpty = isEmpty;
+    if (isEmpty) {
+      this.emit('disconnect');
+    } else {
+      this.#stopLooking();
+      this.emit('connect');
+      this.#sendHeld();
+    }
+  }
+
+  #dispatch(message: Message): void {
+    for (let tries = this.#members.size; ; tries--) {
+      const pid = this.#rotation.next();
+      if (this.#members.get(pid)?.carry(message)) {
+        this.#sent++;
+        return;
+      }
+      if (tries <= 1) this.#refuse('overload');
+    }
+  }
+
+  #hold(message: Message): void {
+    if (this.#heldWeight + message.weight > MAX_WAITING) this.#refuse('overload');
+    this.#held.add(message);
+    this.#heldWeight += message.weight;
+    message.carriedBy(this.#holder, 0);
+  }
+
+  #sendHeld(): void {
+    if (this.#paused || this.#members.size === 0) return;
+    for (const message of this.#takeHeld()) {
+      try {
+        this.#dispatch(message);
+      } catch (error) {
+        this.#giveUp(message, error as BallermannError);
+      }
+    }
+  }
+
+  #giveUpHeld(): void {
+    for (const message of this.#takeHeld()) this.#giveUp(message, this.#refusal('empty'));
+  }
+
+  #takeHeld(): Iterable<Message> {
+    const held = this.#held;
+    this.#held = new Set();
+    this.#heldWeight = 0;
+    return held;
+  }
+
+  #giveUp(message: Message, error: BallermannError): void {
+    if (message.kind === 'cast') this.#lostCasts++;
+    message.reject(error);
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    this.#resumed = new Promise((resolve) => {
+      this.#resolveResumed = resolve;
+    });
+    if (this.#closed === undefined) this.#ring.pause();
+    this.emit('pause');
+  }
+
+  #resume(): void {
+    this.#paused = false;
+    if (this.#closed === undefined) this.#ring.resume();
+    this.#resolveResumed();
+    this.#sendHeld();
+    this.emit('resume');
+  }
+
+  async #untilResumed(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    let stop!: () => void;
+    const aborted = new Promise<void>((resolve) => {
+      stop = resolve;
+    });
+    signal.addEventListener('abort', stop);
+    try {
+      await Promise.race([this.#resumed, aborted]);
+      signal.throwIfAborted();
+      if (this.#closed !== undefined) this.#refuse('empty');
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  async #wait(wait: Wait, ended: AbortSignal): Promise<void> {
+    if (typeof wait === 'number') {
+      if (wait > 0) await sleep(wait, undefined, { signal: ended });
+      return;
+    }
+    await Promise.all(this.#supervisor.present().map((replica) => waitFor(replica, wait)));
+  }
+
+  async #close(): Promise<void> {
+    const closed = this.#refusal('closed');
+    clearInterval(this.#reconnect);
+    this.#supervisor.unobserve(this);
+    pools.delete(this.name);
+    this.#windows.close(closed);
+    this.#members.clear();
+    const open = this.#paused ? this.#resumed : Promise.resolve();
+    this.#ring.close();
+    for (const message of this.#takeHeld()) this.#giveUp(message, closed);
+    await open;
+    this.emit('close');
+  }
+
+  #refuse(why: Refusal): never {
+    throw this.#refusal(why);
+  }
+
+  #refusal(why: Refusal): BallermannError {
+    const cause = this.#supervisor.ended;
+    const reason = cause?.message ?? (this.#connected ? undefined : 'it was never connected');
+    return poolRefusal(this.name, this.#closed === undefined ? why : 'closed', { reason, cause });
+  }
+}
+
+/** A replica that dies meanwhile counts as waited for. */
+async function waitFor(replica: ReplicaProcess, wait: (pid: number) => unknown): Promise<void> {
+  const waited = (async () => wait(replica.pid))().catch((error: unknown) => {
+    if (replica.state !== 'dead') throw error;
+  });
+  await Promise.race([waited, replica.dead]);
+}

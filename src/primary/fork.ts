@@ -1,0 +1,57 @@
+/**
+ * Forks one replica through `node:cluster`. cluster.setupPrimary is global and remembers: so every field is set
+ * right before each fork, and what the application had set is put back after it.
+ */
+
+import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
+import type { Stream } from 'node:stream';
+import { REPLICA_ENV, type ReplicaEnv } from '../replica/environment.js';
+import type { SupervisorSettings } from './supervisor-options.js';
+
+const preload = new URL('../replica/preload.js', import.meta.url).href;
+
+/** The descriptor under which a replica finds the segment. */
+const SEGMENT_FD = 4;
+
+/** Every field that setupPrimary knows, so that none of another caller's survives. */
+type EveryField = { [key in keyof Required<ClusterSettings>]: ClusterSettings[key] | undefined };
+
+export function forkReplica(settings: SupervisorSettings, slot: number, segmentFd: number): Worker {
+  const before = { ...cluster.settings };
+  const { serialization } = settings;
+  const replica: ReplicaEnv = { slot, fd: SEGMENT_FD, serialization, primary: process.pid };
+  try {
+    setup({
+      exec: settings.exec,
+      args: [...settings.args],
+      execArgv: ['--import', preload, ...settings.execArgv],
+      cwd: settings.cwd,
+      serialization,
+      silent: false,
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', segmentFd as unknown as Stream],
+      uid: undefined,
+      gid: undefined,
+      inspectPort: undefined,
+      windowsHide: undefined,
+    });
+    return cluster.fork({ ...settings.env, [REPLICA_ENV]: JSON.stringify(replica) });
+  } finally {
+    setup({
+      exec: before.exec ?? process.argv[1],
+      args: before.args ?? process.argv.slice(2),
+      execArgv: before.execArgv ?? process.execArgv,
+      cwd: before.cwd,
+      serialization: before.serialization,
+      silent: before.silent ?? false,
+      stdio: before.stdio,
+      uid: before.uid,
+      gid: before.gid,
+      inspectPort: before.inspectPort,
+      windowsHide: before.windowsHide,
+    });
+  }
+}
+
+function setup(fields: EveryField): void {
+  cluster.setupPrimary(fields as ClusterSettings);
+}

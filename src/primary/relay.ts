@@ -1,0 +1,55 @@
+/** Calls, casts and pings that replicas ask for: the primary makes them and sends the answers back. */
+
+import { BallermannError, toErrorData } from '../errors.js';
+import { ENTRY_WEIGHT } from '../wire/outbox.js';
+import type { ToPrimary } from '../wire/protocol.js';
+import { type Caller, type Message, nobody } from './message.js';
+import { send } from './messaging.js';
+import type { ReplicaProcess } from './replica-process.js';
+
+type Request = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
+
+/** The requests under way, by replica and the replica's id. */
+const underWay = new Map<ReplicaProcess, Map<number, Message>>();
+
+function request(replica: ReplicaProcess, [, id, kind, target, payload, timeout, idempotent]: Request): void {
+  const requests = underWay.get(replica) ?? new Map<number, Message>();
+  underWay.set(replica, requests);
+  if (requests.has(id)) return; // a replica that repeats an id spoils its own calls only
+  const caller: Caller = {
+    resolve(reply, codec) {
+      requests.delete(id);
+      try {
+        const answer = codec === replica.codec ? reply : replica.codec.encode(codec.decode(reply));
+        replica.post(['result', id, answer], answer.length + ENTRY_WEIGHT);
+      } catch (error) {
+        replica.post(['failure', id, toErrorData(error)]);
+      }
+    },
+    reject(error) {
+      requests.delete(id);
+      replica.post(['failure', id, toErrorData(error)]);
+    },
+  };
+  const options = { timeout, signal: undefined, idempotent, codec: replica.codec };
+  try {
+    const message = send(kind, target, payload, kind === 'cast' ? nobody : caller, options);
+    if (kind !== 'cast' && !message.settled) requests.set(id, message);
+  } catch (error) {
+    if (kind !== 'cast') caller.reject(error);
+  }
+}
+
+function withdraw(replica: ReplicaProcess, id: number): void {
+  underWay.get(replica)?.get(id)?.cancel(new BallermannError('ERR_CLOSED', 'the caller has stopped waiting'));
+}
+
+/** The replica is gone: nobody waits for its answers. */
+function forget(replica: ReplicaProcess): void {
+  const own = underWay.get(replica);
+  underWay.delete(replica);
+  for (const message of own?.values() ?? [])
+    message.cancel(new BallermannError('ERR_CLOSED', 'the caller is gone'));
+}
+
+export const relay = { request, withdraw, forget };

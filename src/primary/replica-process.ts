@@ -1,0 +1,324 @@
+/**
+ * The primary's end of one replica: its process, its slot, its channel, and the messages it has not finished.
+ * It learns of the death first, and sees to it that every message then settles or goes elsewhere.
+ */
+
+import type { Worker } from 'node:cluster';
+import { BallermannError, type ErrorData, fromErrorData } from '../errors.js';
+import type { Segment } from '../memory/segment.js';
+import type { Codec } from '../wire/codec.js';
+import { ENTRY_WEIGHT, fixed, Outbox } from '../wire/outbox.js';
+import {
+  isOurs,
+  isToPrimary,
+  PROTOCOL_VERSION,
+  type ToPrimary,
+  type ToReplica,
+  unpack,
+} from '../wire/protocol.js';
+import type { Carrier, Message } from './message.js';
+
+/** How a replica ended. Exactly one of code and signal is set, as for a child process. */
+export interface ExitInfo {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** What was thrown, where the replica ended by an uncaught error. */
+  readonly error: Error | undefined;
+}
+
+/** What the owner of a replica (its supervisor) is told. Each is called at most once, but for `castFailed`. */
+export interface ReplicaOwner {
+  ready(replica: ReplicaProcess): void;
+  exited(replica: ReplicaProcess, exit: ExitInfo): void;
+  /** The replica got a SIGTERM of its own. */
+  leaving(replica: ReplicaProcess, reason: string): void;
+  castFailed(replica: ReplicaProcess, error: Error): void;
+  /** A message of the replica's own, for the primary to relay. */
+  requested(replica: ReplicaProcess, request: Extract<ToPrimary, readonly ['request', ...unknown[]]>): void;
+  /** The replica has stopped waiting for its request. */
+  withdrawn(replica: ReplicaProcess, id: number): void;
+}
+
+/** Counters that outlive a replica: one set a supervisor. */
+export interface Counters {
+  /** Answers that came after their caller had stopped waiting. */
+  late: number;
+  /** Entries or envelopes that did not fit the protocol. */
+  malformed: number;
+}
+
+/** After an exit, how long to wait for the end of the channel: what the replica had sent is read before it. */
+const LAST_WORDS = 1000; // ms
+
+export class ReplicaProcess implements Carrier {
+  readonly pid: number;
+  readonly slot: number;
+  readonly incarnation: number;
+  readonly codec: Codec;
+  /** Resolves once the process is gone and every message it had is settled or redirected. Never rejects. */
+  readonly gone: Promise<ExitInfo>;
+  /** Resolves as soon as the process is seen gone. Never rejects. */
+  readonly dead: Promise<ExitInfo>;
+  state: 'starting' | 'up' | 'stopping' | 'dead' = 'starting';
+  /** Whether it had to be killed because it did not stop in time. */
+  killed = false;
+
+  readonly #worker: Worker;
+  readonly #owner: ReplicaOwner;
+  readonly #counters: Counters;
+  readonly #outbox: Outbox<ToReplica>;
+  readonly #inFlight = new Map<number, Message>();
+  readonly #words: Int32Array;
+  readonly #unfinishedWord: number;
+  readonly #takenWord: number;
+  readonly #pidWord: number;
+  readonly #endWord: number;
+  #lastId = 0;
+  #departed = 0;
+  #crash: Error | undefined;
+  #exit: ExitInfo | undefined;
+  #taken = 0;
+  #channelOpen = true;
+  #lastWords: NodeJS.Timeout | undefined;
+  #resolveDead!: (exit: ExitInfo) => void;
+  #resolveGone!: (exit: ExitInfo) => void;
+
+  constructor(
+    worker: Worker,
+    {
+      segment,
+      slot,
+      incarnation,
+      codec,
+    }: { segment: Segment; slot: number; incarnation: number; codec: Codec },
+    owner: ReplicaOwner,
+    counters: Counters,
+  ) {
+    this.pid = worker.process.pid ?? 0; // 0: the system refused the fork; an 'error' event follows
+    this.slot = slot;
+    this.incarnation = incarnation;
+    this.codec = codec;
+    this.#worker = worker;
+    this.#owner = owner;
+    this.#counters = counters;
+    this.#outbox = new Outbox(worker.process, true);
+    this.dead = new Promise((resolve) => {
+      this.#resolveDead = resolve;
+    });
+    this.gone = new Promise((resolve) => {
+      this.#resolveGone = resolve;
+    });
+
+    const { layout } = segment.addon;
+    this.#words = segment.words;
+    this.#pidWord = segment.slotWord(slot, layout.slotPid);
+    this.#unfinishedWord = segment.slotWord(slot, layout.slotUnfinished);
+    this.#takenWord = segment.slotWord(slot, layout.slotTaken);
+    this.#endWord = segment.slotWord(slot + 1, 0);
+    this.#clearSlot();
+    this.#words[segment.slotWord(slot, layout.slotIncarnation)] = incarnation;
+    this.#words[this.#pidWord] = this.pid;
+
+    worker.process.on('internalMessage', (message: unknown) => this.#receive(message));
+    worker.on('listening', () => this.#ready());
+    worker.on('error', (error) => this.#failed(error));
+    worker.on('exit', (code, signal) => this.#exited(code, signal as NodeJS.Signals | null));
+    worker.process.on('disconnect', () => this.#disconnected());
+  }
+
+  /** Messages that the replica has not finished. */
+  get unfinished(): number {
+    return this.#inFlight.size;
+  }
+
+  /** For `waitReady: false`. */
+  readyWhenOnline(): void {
+    this.#worker.once('online', () => this.#ready());
+  }
+
+  /** False where the replica cannot take the message: it is shutting down, or too much waits for it. */
+  carry(message: Message): boolean {
+    if (this.state === 'dead' || (this.state === 'stopping' && message.kind !== 'ping')) return false;
+    const id = ++this.#lastId;
+    message.carriedBy(this, id);
+    if (!this.#outbox.push(message)) return false;
+    this.#inFlight.set(id, message);
+    this.#count();
+    return true;
+  }
+
+  /** Sends what is no call: never refused, lost where the replica is gone. */
+  post(entry: ToReplica, weight: number = ENTRY_WEIGHT): void {
+    this.#outbox.post(fixed(entry, weight));
+  }
+
+  nextSequence(): number {
+    return ++this.#departed;
+  }
+
+  abandoned(message: Message, sent: boolean): void {
+    if (this.#inFlight.get(message.id) !== message) return;
+    if (sent) {
+      this.post(['cancel', message.id]); // unfinished until the replica says so
+    } else {
+      this.#inFlight.delete(message.id);
+      this.#count();
+    }
+  }
+
+  /**
+   * Asks for an orderly stop: what was sent before is finished, the shutdown hooks run, the process exits.
+   * SIGKILL after `grace` ms. Calling it again changes nothing.
+   */
+  stop(reason: string, grace: number): Promise<ExitInfo> {
+    if (this.state === 'starting') this.kill(); // nothing has gone through it
+    if (this.state === 'up') {
+      this.state = 'stopping';
+      this.#worker.exitedAfterDisconnect = true; // Node's own word for a voluntary exit
+      this.post(['stop', reason]);
+      const timer = setTimeout(() => {
+        this.killed = true;
+        this.kill();
+      }, grace);
+      void this.dead.then(() => clearTimeout(timer));
+    }
+    return this.gone;
+  }
+
+  /** SIGKILL, through the handle that knows whether the process is still the one that was forked. */
+  kill(): void {
+    this.#worker.process.kill('SIGKILL');
+  }
+
+  #count(): void {
+    if (this.state !== 'dead') this.#words[this.#unfinishedWord] = this.#inFlight.size; // else the slot is another's
+  }
+
+  /** What a dead process had counted (transactions in particular) is over with it. */
+  #clearSlot(): void {
+    for (let word = this.#pidWord; word < this.#endWord; word++) Atomics.store(this.#words, word, 0);
+  }
+
+  #receive(message: unknown): void {
+    if (!isOurs(message)) return;
+    this.#counters.malformed += unpack(message, isToPrimary, (entry) => this.#take(entry));
+  }
+
+  #take(entry: ToPrimary): void {
+    switch (entry[0]) {
+      case 'hello':
+        return this.#hello(entry[1]);
+      case 'ready':
+        return this.#ready();
+      case 'crash':
+        this.#crash = fromErrorData(entry[1]);
+        return;
+      case 'leave':
+        return this.#owner.leaving(this, entry[1]);
+      case 'result':
+        return this.#finished(entry[1])?.resolve(entry[2], this.codec);
+      case 'failure':
+        return this.#fail(entry[1], entry[2]);
+      case 'request':
+        return this.#owner.requested(this, entry);
+      case 'cancel':
+        return this.#owner.withdrawn(this, entry[1]);
+    }
+  }
+
+  #hello(version: number): void {
+    if (version === PROTOCOL_VERSION) {
+      this.#outbox.uncork();
+      return;
+    }
+    this.#crash = new BallermannError(
+      'ERR_PROTOCOL',
+      `the replica speaks protocol ${version}, the primary ${PROTOCOL_VERSION}: install the same ballermann in both`,
+    );
+    this.kill();
+  }
+
+  #ready(): void {
+    if (this.state !== 'starting') return;
+    this.state = 'up';
+    this.#owner.ready(this);
+  }
+
+  /** The message that `id` stood for, no longer in flight; undefined where the replica made the id up. */
+  #finished(id: number): Message | undefined {
+    const message = this.#inFlight.get(id);
+    if (message?.sequence === undefined) {
+      this.#counters.malformed++;
+      return undefined;
+    }
+    this.#inFlight.delete(id);
+    this.#count();
+    if (message.settled) this.#counters.late++;
+    return message;
+  }
+
+  #fail(id: number, data: ErrorData): void {
+    const message = this.#finished(id);
+    if (message === undefined) return;
+    const cause = fromErrorData(data);
+    const text = `replica ${this.pid}: ${data.name}: ${data.message}`;
+    const error = new BallermannError('ERR_REMOTE', text, { cause, pid: this.pid });
+    if (message.kind === 'cast') this.#owner.castFailed(this, error);
+    message.reject(error);
+  }
+
+  /** An error of the process handle itself: the fork was refused, or the channel broke. */
+  #failed(error: Error): void {
+    this.#crash ??= error;
+    if (this.pid === 0) this.#exited(null, null);
+  }
+
+  #exited(code: number | null, signal: NodeJS.Signals | null): void {
+    if (this.#exit !== undefined) return;
+    this.state = 'dead';
+    this.#exit = { code, signal, error: this.#crash };
+    this.#taken = this.#words[this.#takenWord] as number;
+    this.#clearSlot();
+    this.#resolveDead(this.#exit);
+    this.#owner.exited(this, this.#exit);
+    if (!this.#channelOpen || this.pid === 0) this.#settleAll();
+    else this.#lastWords = setTimeout(() => this.#settleAll(), LAST_WORDS);
+  }
+
+  #disconnected(): void {
+    this.#channelOpen = false;
+    if (this.#exit !== undefined) this.#settleAll();
+    else if (this.state === 'starting') this.kill();
+    else this.#owner.leaving(this, 'disconnect');
+  }
+
+  #settleAll(): void {
+    if (this.#exit === undefined) return;
+    clearTimeout(this.#lastWords);
+    this.#outbox.close();
+    const left = [...this.#inFlight.values()];
+    this.#inFlight.clear();
+    for (const message of left) this.#orphaned(message, this.#exit);
+    this.#resolveGone(this.#exit);
+  }
+
+  /** The replica is gone without an answer: the next one gets the message, if this one surely never began it. */
+  #orphaned(message: Message, { code, signal, error }: ExitInfo): void {
+    if (message.settled) return;
+    const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
+    const death = new BallermannError('ERR_REPLICA_DIED', `replica ${this.pid} ${how} before it answered`, {
+      pid: this.pid,
+      exitCode: code,
+      signal,
+      cause: error,
+    });
+    if (message.kind === 'ping' || message.route === undefined) return message.reject(death);
+    if (message.idempotent || !this.#mayHaveBegun(message)) message.route.redirect(message);
+    else message.reject(death);
+  }
+
+  /** Whether the replica had taken the message out of its mailbox; counted in its slot, modulo 2^32. */
+  #mayHaveBegun(message: Message): boolean {
+    return message.sequence !== undefined && (message.sequence - this.#taken) << 0 <= 0;
+  }
+}

@@ -1,0 +1,442 @@
+/** Forks, restarts, resizes and stops the replicas of one script, as an OTP supervisor does its children. */
+
+import { EventEmitter } from 'node:events';
+import { performance } from 'node:perf_hooks';
+import { BallermannError } from '../errors.js';
+import { type Codec, codecs } from '../wire/codec.js';
+import type { ToPrimary } from '../wire/protocol.js';
+import { forkReplica } from './fork.js';
+import { giveSlotBack, ownSegment, replicas, takeSlots } from './registry.js';
+import { relay } from './relay.js';
+import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
+import { Backoff, RestartIntensity, shouldRestart } from './restart-policy.js';
+import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
+
+/** 'restarting': dead, and waiting for its next start. */
+export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
+
+export interface ChildInfo {
+  /** The child's number in its supervisor; a restart keeps it. */
+  readonly id: number;
+  /** Undefined while restarting. */
+  readonly pid: number | undefined;
+  /** 1 for the child's first process, 2 for the next … */
+  readonly incarnation: number;
+  readonly state: ChildState;
+}
+
+export interface UpEvent {
+  readonly id: number;
+  readonly pid: number;
+  readonly incarnation: number;
+}
+
+export interface DownEvent extends UpEvent {
+  /** Exit code; null where a signal ended it. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** The uncaught error that ended it, if any. */
+  readonly error: Error | undefined;
+  /** Whether it will be restarted. */
+  readonly restart: boolean;
+  /** ms until that restart; undefined where there is none. */
+  readonly restartIn: number | undefined;
+}
+
+export interface SupervisorEvents {
+  /** A replica is ready. */
+  up: [UpEvent];
+  /** A replica is gone, for whatever reason. */
+  down: [DownEvent];
+  /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
+  castFailed: [BallermannError];
+  /** ERR_RESTART_INTENSITY: the replicas are being stopped. */
+  gaveUp: [BallermannError];
+  /** The last replica is gone, after close() or giving up. */
+  close: [];
+}
+
+/** What a pool learns of its supervisor, before any listener of an event does. */
+export interface SupervisorObserver {
+  up(replica: ReplicaProcess): void;
+  /** An up replica is to be stopped: it gets nothing new. */
+  leaving(replica: ReplicaProcess): void;
+  down(replica: ReplicaProcess): void;
+  /** resize() has taken effect. */
+  resized(): void;
+  /** No replica will come any more. */
+  ended(cause: BallermannError): void;
+}
+
+interface Child {
+  readonly id: number;
+  readonly slot: number;
+  readonly backoff: Backoff;
+  incarnation: number;
+  replica: ReplicaProcess | undefined;
+  state: ChildState;
+  /** Not to be restarted: closed or resized away. */
+  retired: boolean;
+  upSince: number;
+  /** Starts in a row that did not get ready. */
+  failedStarts: number;
+  timer: NodeJS.Timeout | undefined;
+  /** Why the current start is taken for failed, where its exit alone would not tell. */
+  failure: Error | undefined;
+  /** The start that is under way or waits: ends with undefined, or with why it failed. */
+  attempt: Attempt;
+}
+
+interface Attempt {
+  readonly done: Promise<BallermannError | undefined>;
+  readonly finish: (failure?: BallermannError) => void;
+}
+
+function newAttempt(): Attempt {
+  let finish!: Attempt['finish'];
+  const done = new Promise<BallermannError | undefined>((resolve) => {
+    finish = resolve;
+  });
+  return { done, finish };
+}
+
+export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncDisposable {
+  readonly name: string;
+  /** @internal */
+  readonly settings: SupervisorSettings;
+  /** @internal */
+  readonly counters: Counters = { late: 0, malformed: 0 };
+  /** Whether a replica had to be killed because it did not stop in time. @internal */
+  disorderly = false;
+
+  readonly #intensity: RestartIntensity;
+  readonly #observers = new Set<SupervisorObserver>();
+  readonly #children = new Set<Child>();
+  #nextId = 0;
+  #ended: BallermannError | undefined;
+  #closing: Promise<void> | undefined;
+  #resizing: Promise<void> = Promise.resolve();
+
+  /** Made by `supervise`. @internal */
+  constructor(settings: SupervisorSettings) {
+    super();
+    this.settings = settings;
+    this.name = settings.name;
+    this.#intensity = new RestartIntensity(settings.intensity, settings.period);
+  }
+
+  /** Every child, as `supervisor:which_children` lists them: by id, those that wait for a restart included. */
+  children(): ChildInfo[] {
+    return [...this.#children].map(({ id, replica, incarnation, state }) => ({
+      id,
+      pid: replica?.pid,
+      incarnation,
+      state,
+    }));
+  }
+
+  /**
+   * Sets the number of replicas. Pools take new ones in as soon as all are ready; replicas that go are taken out
+   * of rotation first and finish what they run. Calls run one after another.
+   * @throws TypeError, RangeError, BallermannError ERR_SEGMENT_FULL, ERR_CLOSED, or ERR_START_FAILED (the new
+   * replicas are stopped then, the others stay).
+   */
+  async resize(replicas: number): Promise<void> {
+    const { maxReplicas } = ownSegment().segment.addon.layout;
+    const count = checkReplicas('replicas', replicas, maxReplicas);
+    const resized = this.#resizing.then(() => this.#resize(count));
+    this.#resizing = resized.catch(() => {});
+    return resized;
+  }
+
+  /**
+   * Stops handing out, lets every replica finish what it runs and its shutdown hooks, and ends with the last
+   * one; SIGKILL after `shutdown` ms. Never rejects.
+   */
+  close(): Promise<void> {
+    return this.stop('close');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** close(), with the reason that the shutdown hooks are given. @internal */
+  stop(reason: string): Promise<void> {
+    this.#end(new BallermannError('ERR_CLOSED', `supervisor '${this.name}' is closed`), reason);
+    return this.#closing as Promise<void>;
+  }
+
+  /** Starts the first replicas. @internal */
+  async start(): Promise<void> {
+    try {
+      await this.#grow(this.settings.replicas);
+    } catch (error) {
+      await this.stop('start failed');
+      throw error;
+    }
+  }
+
+  /** Why there will be no replicas any more; undefined while there may be. @internal */
+  get ended(): BallermannError | undefined {
+    return this.#ended;
+  }
+
+  /** @internal */
+  get codec(): Codec {
+    return codecs[this.settings.serialization];
+  }
+
+  /** The replicas that are up. @internal */
+  up(): ReplicaProcess[] {
+    return this.#processes((replica) => replica.state === 'up');
+  }
+
+  /** The replicas that may be running something: those that are up or finishing. @internal */
+  present(): ReplicaProcess[] {
+    return this.#processes((replica) => replica.state === 'up' || replica.state === 'stopping');
+  }
+
+  /** Resolves when each start that is now under way or waits has ended: true where all are up. @internal */
+  async settled(): Promise<boolean> {
+    const pending = [...this.#children].filter(({ state }) => state === 'starting' || state === 'restarting');
+    const failures = await Promise.all(pending.map(({ attempt }) => attempt.done));
+    return failures.every((failure) => failure === undefined);
+  }
+
+  /** @internal */
+  observe(observer: SupervisorObserver): void {
+    this.#observers.add(observer);
+  }
+
+  /** @internal */
+  unobserve(observer: SupervisorObserver): void {
+    this.#observers.delete(observer);
+  }
+
+  #processes(fits: (replica: ReplicaProcess) => boolean): ReplicaProcess[] {
+    return [...this.#children]
+      .map(({ replica }) => replica)
+      .filter((replica) => replica !== undefined && fits(replica)) as ReplicaProcess[];
+  }
+
+  #tell(tell: (observer: SupervisorObserver) => void): void {
+    for (const observer of this.#observers) tell(observer);
+  }
+
+  async #resize(count: number): Promise<void> {
+    if (this.#ended) throw this.#ended;
+    const current = [...this.#children].filter(({ retired }) => !retired);
+    if (count > current.length) await this.#grow(count - current.length);
+    else await this.#retire(current.slice(count), 'resize');
+    this.#tell((observer) => observer.resized());
+  }
+
+  async #grow(count: number): Promise<void> {
+    const { backoff, period } = this.settings;
+    const added = takeSlots(count).map(
+      (slot): Child => ({
+        id: this.#nextId++,
+        slot,
+        backoff: new Backoff(backoff, period),
+        incarnation: 0,
+        replica: undefined,
+        state: 'starting',
+        retired: false,
+        upSince: 0,
+        failedStarts: 0,
+        timer: undefined,
+        failure: undefined,
+        attempt: newAttempt(),
+      }),
+    );
+    for (const child of added) this.#children.add(child);
+    for (const child of added) this.#spawn(child);
+    const first = await Promise.race([
+      ...added.map(({ attempt }) => attempt.done.then((failure) => failure ?? forever)),
+      Promise.all(added.map(({ attempt }) => attempt.done)),
+    ]);
+    if (first instanceof Error) {
+      await this.#retire(added, 'start failed');
+      throw first;
+    }
+    if (this.#ended) throw this.#ended;
+  }
+
+  async #retire(children: readonly Child[], reason: string): Promise<void> {
+    await Promise.all(
+      children.map(async (child) => {
+        child.retired = true;
+        clearTimeout(child.timer);
+        child.attempt.finish(
+          this.#ended ?? new BallermannError('ERR_CLOSED', `child ${child.id} is retired`),
+        );
+        if (child.replica === undefined) this.#remove(child);
+        else await this.#stop(child, child.replica, reason);
+      }),
+    );
+  }
+
+  async #stop(child: Child, replica: ReplicaProcess, reason: string): Promise<void> {
+    if (replica.state === 'up') {
+      child.state = 'stopping';
+      this.#tell((observer) => observer.leaving(replica));
+    }
+    await replica.stop(reason, this.settings.shutdown);
+    if (replica.killed) this.disorderly = true;
+  }
+
+  /** Idempotent: gone children are not removed twice. */
+  #remove(child: Child): void {
+    if (this.#children.delete(child)) giveSlotBack(child.slot);
+  }
+
+  #spawn(child: Child): void {
+    const { segment, fd } = ownSegment();
+    child.incarnation++;
+    child.state = 'starting';
+    child.failure = undefined;
+    try {
+      const worker = forkReplica(this.settings, child.slot, fd);
+      const { slot, incarnation } = child;
+      const replica = new ReplicaProcess(
+        worker,
+        { segment, slot, incarnation, codec: this.codec },
+        this.#owner,
+        this.counters,
+      );
+      child.replica = replica;
+      if (replica.pid !== 0) replicas.set(replica.pid, replica);
+      if (!this.settings.waitReady) replica.readyWhenOnline();
+    } catch (error) {
+      // The system refused the fork, now or in an 'error' event to come: the same kind of failed start.
+      child.timer = setTimeout(
+        () => this.#childExited(child, undefined, { code: null, signal: null, error: error as Error }),
+        0,
+      );
+      return;
+    }
+    child.timer = setTimeout(() => {
+      child.failure = new Error(`not ready within readyTimeout, ${this.settings.readyTimeout} ms`);
+      child.replica?.kill();
+    }, this.settings.readyTimeout);
+  }
+
+  readonly #owner: ReplicaOwner = {
+    ready: (replica) => {
+      const child = this.#childOf(replica);
+      if (child === undefined) return;
+      clearTimeout(child.timer);
+      child.state = 'up';
+      child.upSince = performance.now();
+      child.failedStarts = 0;
+      this.#tell((observer) => observer.up(replica));
+      child.attempt.finish();
+      this.emit('up', { id: child.id, pid: replica.pid, incarnation: child.incarnation });
+    },
+    exited: (replica, exit) => {
+      replicas.delete(replica.pid);
+      relay.forget(replica);
+      const child = this.#childOf(replica);
+      if (child !== undefined) this.#childExited(child, replica, exit);
+    },
+    leaving: (replica, reason) => {
+      const child = this.#childOf(replica);
+      if (child !== undefined && replica.state === 'up') void this.#stop(child, replica, reason);
+    },
+    castFailed: (_replica, error) => {
+      this.emit('castFailed', error as BallermannError);
+    },
+    requested: (replica, request: Extract<ToPrimary, readonly ['request', ...unknown[]]>) => {
+      relay.request(replica, request);
+    },
+    withdrawn: (replica, id) => relay.withdraw(replica, id),
+  };
+
+  #childOf(replica: ReplicaProcess): Child | undefined {
+    return [...this.#children].find((child) => child.replica === replica);
+  }
+
+  /** @param replica undefined where there was never a process. */
+  #childExited(child: Child, replica: ReplicaProcess | undefined, exit: ExitInfo): void {
+    clearTimeout(child.timer);
+    child.replica = undefined;
+    const started = child.state !== 'starting';
+    const first = child.incarnation === 1 && !started;
+    const delay = first ? undefined : this.#restartDelay(child, started, exit);
+    if (!started) child.attempt.finish(this.#startFailure(child, exit));
+    if (delay === undefined) this.#remove(child);
+    else this.#scheduleRestart(child, delay);
+    if (replica === undefined) return;
+    this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
+    const { id, incarnation } = child;
+    const { pid } = replica;
+    const { code, signal, error } = exit;
+    const restart = delay !== undefined;
+    this.emit('down', { id, pid, incarnation, code, signal, error, restart, restartIn: delay });
+  }
+
+  /** ms until the child's restart; undefined where it is not restarted. Gives up where that is one too many. */
+  #restartDelay(child: Child, started: boolean, exit: ExitInfo): number | undefined {
+    if (child.retired || this.#ended || !shouldRestart(this.settings.restart, exit.code)) return undefined;
+    const now = performance.now();
+    if (!started) child.failedStarts++;
+    if (this.#intensity.exceededBy(now) || child.failedStarts > this.settings.intensity) {
+      this.#giveUp(exit, child.failedStarts);
+      return undefined;
+    }
+    return child.backoff.next(started ? now - child.upSince : 0);
+  }
+
+  #scheduleRestart(child: Child, delay: number): void {
+    child.state = 'restarting';
+    child.attempt = newAttempt();
+    child.timer = setTimeout(() => this.#spawn(child), delay);
+  }
+
+  #startFailure(child: Child, exit: ExitInfo): BallermannError {
+    const { code, signal, error } = exit;
+    const cause = child.failure ?? error;
+    const how =
+      signal !== null
+        ? `was killed by ${signal}`
+        : code !== null
+          ? `exited with code ${code}`
+          : 'did not start';
+    const text = cause === undefined ? how : `${how}: ${cause.message}`;
+    return new BallermannError(
+      'ERR_START_FAILED',
+      `replica of '${this.name}' was not ready when it ${text}`,
+      {
+        cause,
+        exitCode: code,
+        signal,
+      },
+    );
+  }
+
+  #giveUp(exit: ExitInfo, failedStarts: number): void {
+    const { intensity, period } = this.settings;
+    const text =
+      failedStarts > intensity
+        ? `a replica did not get ready in ${failedStarts} starts in a row`
+        : `more than ${intensity} restarts within ${period} ms`;
+    const cause = exit.error;
+    const error = new BallermannError('ERR_RESTART_INTENSITY', `supervisor '${this.name}' gave up: ${text}`, {
+      cause,
+    });
+    this.#end(error, 'restart intensity');
+    this.emit('gaveUp', error);
+  }
+
+  #end(cause: BallermannError, reason: string): void {
+    if (this.#closing !== undefined) return;
+    this.#ended = cause;
+    this.#tell((observer) => observer.ended(cause));
+    this.#closing = this.#retire([...this.#children], reason).then(() => {
+      this.emit('close');
+    });
+  }
+}
+
+const forever = new Promise<never>(() => {});

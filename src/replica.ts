@@ -1,0 +1,51 @@
+/** `ballermann/replica`: what the script of a replica uses. */
+
+import { checkFunction } from './arguments.js';
+import { BallermannError } from './errors.js';
+import type { MessageContext } from './replica/mailbox.js';
+import { type ReplicaRuntime, replicaRuntime, type ShutdownHook } from './replica/runtime.js';
+
+export type { MessageContext, ShutdownHook };
+
+/**
+ * Answers calls and casts, as handle_call and handle_cast do, and makes the replica ready. What was sent before is
+ * delivered then. The handler is called for each message in order, without waiting for the promise of the one
+ * before. A later handler takes the place of an earlier one.
+ * @param handler gives the reply or a promise of it; what it throws, the caller gets as the cause of ERR_REMOTE.
+ * @throws TypeError, BallermannError ERR_WRONG_PROCESS outside a replica.
+ */
+export function handle<Message = unknown>(
+  handler: (message: Message, context: MessageContext) => unknown,
+): void {
+  checkFunction('handler', handler);
+  runtime('handle').handle(handler);
+}
+
+/**
+ * Says that the replica is ready, for scripts that neither handle() nor listen(). Calling it again does nothing.
+ * @throws BallermannError ERR_WRONG_PROCESS outside a replica.
+ */
+export function ready(): void {
+  runtime('ready').ready();
+}
+
+/**
+ * Adds a function to be awaited before the replica exits in an orderly way, after its running calls and in the
+ * order of adding. All of it has `shutdown` ms; then comes SIGKILL.
+ * @param hook is given the reason: 'close', 'resize', 'SIGTERM', 'SIGINT', 'restart intensity', 'start failed' or
+ * 'disconnect'.
+ * @throws TypeError, BallermannError ERR_WRONG_PROCESS outside a replica.
+ */
+export function onShutdown(hook: ShutdownHook): void {
+  checkFunction('hook', hook);
+  runtime('onShutdown').onShutdown(hook);
+}
+
+function runtime(what: string): ReplicaRuntime {
+  const found = replicaRuntime();
+  if (found !== undefined) return found;
+  throw new BallermannError(
+    'ERR_WRONG_PROCESS',
+    `${what} works in a replica: start this script with supervise()`,
+  );
+}

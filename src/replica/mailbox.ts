@@ -1,0 +1,195 @@
+/**
+ * What a replica has been sent: taken in order, run as the handler likes (several at once where it is
+ * asynchronous), and a ping answered when all that came before it is finished.
+ */
+
+import type { Codec, Payload } from '../wire/codec.js';
+
+/** Answers a message, whether it was a call (the caller has it) or a cast (the primary counts it as finished). */
+export interface Answers {
+  result(id: number, payload: Payload): void;
+  failure(id: number, error: unknown): void;
+  /** A message is taken out of the mailbox: from now on it may have had its effect. */
+  taken(): void;
+}
+
+export interface MessageContext {
+  /** Whether somebody waits for the reply. */
+  readonly kind: 'call' | 'cast';
+  /** Aborted when the caller stops waiting: time-out, abort, death. */
+  readonly signal: AbortSignal;
+}
+
+/** @returns the reply, or a promise of it. A cast's is dropped. */
+export type Handler = (message: never, context: MessageContext) => unknown;
+
+class RunningContext implements MessageContext {
+  readonly kind: 'call' | 'cast';
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  constructor(kind: 'call' | 'cast') {
+    this.kind = kind;
+  }
+
+  /** Made when asked for: most handlers do not. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort();
+  }
+}
+
+/** The messages taken between two pings. */
+interface Stretch {
+  unfinished: number;
+  /** The ping that came after them; the last stretch has none yet. */
+  ping: number | undefined;
+  next: Stretch | undefined;
+}
+
+type Delivery =
+  | readonly [kind: 'call' | 'cast', id: number, payload: Payload]
+  | readonly [kind: 'ping', id: number];
+
+export class Mailbox {
+  readonly #codec: Codec;
+  readonly #answers: Answers;
+  readonly #running = new Map<number, RunningContext>();
+  #handler: Handler | undefined;
+  /** What came before there was a handler. */
+  readonly #waiting: Delivery[] = [];
+  #first: Stretch = { unfinished: 0, ping: undefined, next: undefined };
+  #last: Stretch = this.#first;
+  readonly #idle: (() => void)[] = [];
+  #stopped = false;
+
+  constructor(codec: Codec, answers: Answers) {
+    this.#codec = codec;
+    this.#answers = answers;
+  }
+
+  get hasHandler(): boolean {
+    return this.#handler !== undefined;
+  }
+
+  /** A later handler takes the place of an earlier one. */
+  setHandler(handler: Handler): void {
+    const isFirst = this.#handler === undefined;
+    this.#handler = handler;
+    if (isFirst) setImmediate(() => this.#deliverWaiting()); // let the script finish its turn
+  }
+
+  deliver(delivery: Delivery): void {
+    if (this.#waiting.length > 0 || (this.#handler === undefined && delivery[0] !== 'ping')) {
+      if (this.#stopped && delivery[0] !== 'ping') this.#answers.failure(delivery[1], stopping());
+      else this.#waiting.push(delivery);
+    } else if (delivery[0] === 'ping') {
+      this.#ping(delivery[1]);
+    } else {
+      this.#run(delivery[0], delivery[1], delivery[2]);
+    }
+  }
+
+  /** The caller of `id` has gone. */
+  cancel(id: number): void {
+    this.#running.get(id)?.abort();
+    const index = this.#waiting.findIndex((delivery) => delivery[1] === id);
+    if (index === -1) return;
+    this.#waiting.splice(index, 1);
+    this.#answers.failure(id, new Error('cancelled before it was begun'));
+  }
+
+  /** Resolves when everything is finished. What still waits for a handler is refused. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    for (const [kind, id] of this.#waiting.splice(0)) {
+      if (kind === 'ping') this.#ping(id);
+      else this.#answers.failure(id, stopping());
+    }
+    return new Promise((resolve) => {
+      this.#idle.push(resolve);
+      this.#settle();
+    });
+  }
+
+  #deliverWaiting(): void {
+    for (const delivery of this.#waiting.splice(0)) this.deliver(delivery);
+  }
+
+  #run(kind: 'call' | 'cast', id: number, payload: Payload): void {
+    const context = new RunningContext(kind);
+    const stretch = this.#last;
+    stretch.unfinished++;
+    this.#running.set(id, context);
+    this.#answers.taken();
+    let reply: unknown;
+    try {
+      reply = this.#handler?.(this.#codec.decode(payload) as never, context);
+    } catch (error) {
+      this.#fail(id, stretch, error);
+      return;
+    }
+    if (isThenable(reply)) {
+      Promise.resolve(reply).then(
+        (value) => this.#finish(kind, id, stretch, value),
+        (error: unknown) => this.#fail(id, stretch, error),
+      );
+    } else {
+      this.#finish(kind, id, stretch, reply);
+    }
+  }
+
+  #finish(kind: 'call' | 'cast', id: number, stretch: Stretch, reply: unknown): void {
+    try {
+      this.#answers.result(id, kind === 'call' ? this.#codec.encode(reply) : '');
+    } catch (error) {
+      this.#answers.failure(id, error); // the reply cannot travel
+    }
+    this.#finished(id, stretch);
+  }
+
+  #fail(id: number, stretch: Stretch, error: unknown): void {
+    this.#answers.failure(id, error);
+    this.#finished(id, stretch);
+  }
+
+  #finished(id: number, stretch: Stretch): void {
+    this.#running.delete(id);
+    stretch.unfinished--;
+    if (stretch === this.#first) this.#settle();
+  }
+
+  #ping(id: number): void {
+    const next: Stretch = { unfinished: 0, ping: undefined, next: undefined };
+    this.#last.ping = id;
+    this.#last.next = next;
+    this.#last = next;
+    this.#settle();
+  }
+
+  /** Answers the pings of each leading stretch that is finished. */
+  #settle(): void {
+    while (this.#first.unfinished === 0 && this.#first.next !== undefined) {
+      if (this.#first.ping !== undefined) this.#answers.result(this.#first.ping, '');
+      this.#first = this.#first.next;
+    }
+    if (this.#running.size === 0 && this.#waiting.length === 0)
+      for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  );
+}
+
+function stopping(): Error {
+  return new Error('the replica is shutting down and has no handler');
+}

@@ -1,0 +1,139 @@
+/**
+ * The sending half of a channel: gathers the entries of a turn of the event loop into one IPC message, has one
+ * such message under way at a time, and bounds what waits, since Node's own send buffer has no bound.
+ */
+
+import type { Serializable } from 'node:child_process';
+import { CMD } from './protocol.js';
+
+/** What may wait for one slow reader, in characters or bytes. A single larger item passes an empty outbox. */
+export const MAX_WAITING = 64 * 1024 * 1024;
+
+/** An IPC message is closed when it has this many characters or bytes. */
+const BATCH = 1024 * 1024;
+
+/** What an entry costs beside its payload. */
+export const ENTRY_WEIGHT = 64;
+
+export interface Port {
+  send?(
+    message: Serializable,
+    handle: undefined,
+    options: undefined,
+    callback: (error: Error | null) => void,
+  ): boolean;
+}
+
+export interface Outgoing<Entry> {
+  /** Called as the item goes out; undefined where it no longer should. */
+  depart(): Entry | undefined;
+  readonly weight: number;
+}
+
+export class Outbox<Entry> {
+  readonly #port: Port;
+  #waiting: Outgoing<Entry>[] = [];
+  #weight = 0;
+  #corked: boolean;
+  #underWay = false;
+  #scheduled = false;
+  #closed = false;
+  readonly #drained: (() => void)[] = [];
+
+  /** @param corked whether entries wait for `uncork`, because the other end is not there yet. */
+  constructor(port: Port, corked: boolean) {
+    this.#port = port;
+    this.#corked = corked;
+  }
+
+  /** False where the outbox is full or closed; the item was not taken then. */
+  push(item: Outgoing<Entry>): boolean {
+    if (this.#closed || (this.#weight > 0 && this.#weight + item.weight > MAX_WAITING)) return false;
+    this.post(item);
+    return true;
+  }
+
+  /** As push, for what must not be refused (it is small and there is at most one for each entry received). */
+  post(item: Outgoing<Entry>): void {
+    if (this.#closed) return;
+    this.#waiting.push(item);
+    this.#weight += item.weight;
+    this.#schedule();
+  }
+
+  uncork(): void {
+    this.#corked = false;
+    this.#schedule();
+  }
+
+  /** Sends all that waits at once, without gathering: for a process that is about to exit. */
+  flushNow(): void {
+    const batch = this.#waiting
+      .splice(0)
+      .map((item) => item.depart())
+      .filter((entry) => entry !== undefined);
+    if (batch.length > 0)
+      this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, () => {});
+  }
+
+  /** Resolves when nothing waits or is under way, or the channel is closed. */
+  drained(): Promise<void> {
+    if (this.#closed || (this.#waiting.length === 0 && !this.#underWay)) return Promise.resolve();
+    return new Promise((resolve) => this.#drained.push(resolve));
+  }
+
+  /** The other end is gone: answers what never went out, in order. */
+  close(): Outgoing<Entry>[] {
+    this.#closed = true;
+    const left = this.#waiting;
+    this.#waiting = [];
+    this.#weight = 0;
+    this.#settleDrained();
+    return left;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#underWay || this.#corked || this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#closed || this.#underWay) return;
+    const batch: Entry[] = [];
+    let weight = 0;
+    let taken = 0;
+    while (taken < this.#waiting.length && weight < BATCH) {
+      const item = this.#waiting[taken++] as Outgoing<Entry>;
+      this.#weight -= item.weight;
+      const entry = item.depart();
+      if (entry === undefined) continue;
+      weight += item.weight;
+      batch.push(entry);
+    }
+    this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken);
+    if (batch.length === 0) {
+      this.#settleDrained();
+      return;
+    }
+    this.#underWay = true;
+    this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, (error) => {
+      this.#underWay = false;
+      if (error) return; // the channel is closing; whoever watches the process calls close()
+      if (this.#waiting.length > 0) this.#schedule();
+      else this.#settleDrained();
+    });
+  }
+
+  #settleDrained(): void {
+    for (const resolve of this.#drained.splice(0)) resolve();
+  }
+}
+
+/** An item that always goes out as it is. */
+export function fixed<Entry>(entry: Entry, weight: number = ENTRY_WEIGHT): Outgoing<Entry> {
+  return { weight, depart: () => entry };
+}

@@ -1,0 +1,139 @@
+/**
+ * Everything that passes between the primary and a replica, as two tagged unions, and the checks that let
+ * nothing else in. Entries travel many at a time, in one IPC message of Node's, with a `cmd` that Node keeps away from
+ * the user's own 'message' listeners on both sides.
+ */
+
+import type { ErrorData } from '../errors.js';
+import type { Payload } from './codec.js';
+
+export const CMD = 'NODE_BALLERMANN';
+export const PROTOCOL_VERSION = 1;
+
+export interface Envelope<Entry> {
+  readonly cmd: typeof CMD;
+  readonly batch: readonly Entry[];
+}
+
+/** `id` is the primary's, one sequence a replica; every entry that has one is answered by 'result' or 'failure'. */
+export type ToReplica =
+  | readonly [tag: 'call', id: number, payload: Payload]
+  | readonly [tag: 'cast', id: number, payload: Payload]
+  | readonly [tag: 'ping', id: number]
+  /** The caller of `id` has stopped waiting. */
+  | readonly [tag: 'cancel', id: number]
+  /** Finish what runs, run the shutdown hooks, exit. */
+  | readonly [tag: 'stop', reason: string]
+  /** Answers to a 'request' of the replica, by the replica's id. */
+  | readonly [tag: 'result', id: number, payload: Payload]
+  | readonly [tag: 'failure', id: number, error: ErrorData];
+
+export type ToPrimary =
+  /** The preload is in place: the replica can take entries. */
+  | readonly [tag: 'hello', protocol: number]
+  | readonly [tag: 'ready']
+  /** An uncaught error; the exit follows. */
+  | readonly [tag: 'crash', error: ErrorData]
+  /** The replica was asked to go (SIGTERM) and wants an orderly stop. */
+  | readonly [tag: 'leave', reason: string]
+  | readonly [tag: 'result', id: number, payload: Payload]
+  | readonly [tag: 'failure', id: number, error: ErrorData]
+  /** A call, cast or ping of the replica's own, for the primary to relay. `id` is the replica's. */
+  | readonly [
+      tag: 'request',
+      id: number,
+      kind: RequestKind,
+      target: string | number,
+      payload: Payload,
+      timeout: number,
+      idempotent: boolean,
+    ]
+  /** The replica has stopped waiting for its request `id`. */
+  | readonly [tag: 'cancel', id: number];
+
+export type RequestKind = 'call' | 'cast' | 'ping';
+
+type Check = (value: unknown) => boolean;
+
+const isId: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isText: Check = (value) => typeof value === 'string';
+const isBoolean: Check = (value) => typeof value === 'boolean';
+const isPayload: Check = (value) => typeof value === 'string' || value instanceof Uint8Array;
+const isTarget: Check = (value) => isText(value) || isId(value);
+const isTimeout: Check = (value) => typeof value === 'number' && value >= 0 && value < 2 ** 31;
+const isKind: Check = (value) => value === 'call' || value === 'cast' || value === 'ping';
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
+
+const isErrorData: Check = (value) => {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, message, stack, code, pid, exitCode, signal, cause } = value as Record<string, unknown>;
+  return (
+    isText(name) &&
+    isText(message) &&
+    [stack, code, signal].every(optional(isText)) &&
+    [pid, exitCode].every(optional(isId)) &&
+    optional(isErrorData)(cause)
+  );
+};
+
+const toReplica = new Map<string, readonly Check[]>([
+  ['call', [isId, isPayload]],
+  ['cast', [isId, isPayload]],
+  ['ping', [isId]],
+  ['cancel', [isId]],
+  ['stop', [isText]],
+  ['result', [isId, isPayload]],
+  ['failure', [isId, isErrorData]],
+]);
+
+const toPrimary = new Map<string, readonly Check[]>([
+  ['hello', [isId]],
+  ['ready', []],
+  ['crash', [isErrorData]],
+  ['leave', [isText]],
+  ['result', [isId, isPayload]],
+  ['failure', [isId, isErrorData]],
+  ['request', [isId, isKind, isTarget, isPayload, isTimeout, isBoolean]],
+  ['cancel', [isId]],
+]);
+
+export function isToReplica(entry: unknown): entry is ToReplica {
+  return fits(toReplica, entry);
+}
+
+export function isToPrimary(entry: unknown): entry is ToPrimary {
+  return fits(toPrimary, entry);
+}
+
+function fits(shapes: ReadonlyMap<string, readonly Check[]>, entry: unknown): boolean {
+  if (!Array.isArray(entry)) return false;
+  const checks = shapes.get(entry[0]);
+  if (checks === undefined || entry.length !== checks.length + 1) return false;
+  for (let i = 0; i < checks.length; i++) {
+    if (!checks[i]?.(entry[i + 1])) return false;
+  }
+  return true;
+}
+
+/** Whether an internal IPC message is ours; Node's own (`NODE_CLUSTER` and the like) are not. */
+export function isOurs(message: unknown): message is { batch: unknown } {
+  return typeof message === 'object' && message !== null && (message as { cmd?: unknown }).cmd === CMD;
+}
+
+/** Hands each entry of an envelope that fits to `take`, in order; answers how many did not fit. */
+export function unpack<Entry>(
+  message: { batch: unknown },
+  isEntry: (entry: unknown) => entry is Entry,
+  take: (entry: Entry) => void,
+): number {
+  if (!Array.isArray(message.batch)) return 1;
+  let malformed = 0;
+  for (const entry of message.batch) {
+    if (isEntry(entry)) take(entry);
+    else malformed++;
+  }
+  return malformed;
+}
