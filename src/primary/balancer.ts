@@ -1,4 +1,4 @@
-/** A pool: hands out the pids of a supervisor's replicas in turn, and follows the supervisor as the ratio says. */
+/** A pool: hands out the pids of a supervisor's replicas in turn, carries its messages, opens its windows. */
 
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,17 +6,17 @@ import { badType, checkFunction, checkMilliseconds, checkOptions, checkSignal } 
 import { BallermannError, poolRefusal, type Refusal } from '../errors.js';
 import { Ring } from '../memory/ring.js';
 import { Rotation } from '../memory/rotation.js';
+import type { Segment } from '../memory/segment.js';
 import { type CountedPool, counted, type TransactionOptions, transact } from '../memory/transactions.js';
 import { type CallOptions, callOptions, DEFAULT_TIMEOUT, transactionOptions } from '../options.js';
-import { codecs } from '../wire/codec.js';
-import { MAX_WAITING } from '../wire/outbox.js';
+import type { Codec } from '../wire/codec.js';
 import type { BalancerSettings } from './balancer-options.js';
-import { type Carrier, type Message, nobody, promised, type Route } from './message.js';
-import { send } from './messaging.js';
-import { isBelowRatio } from './ratio.js';
-import { ownSegment, pools } from './registry.js';
+import { Held } from './held.js';
+import { Membership } from './membership.js';
+import type { Message, Route } from './message.js';
+import { sendCall, sendCast } from './messaging.js';
 import type { ReplicaProcess } from './replica-process.js';
-import type { Supervisor, SupervisorObserver } from './supervisor.js';
+import type { Supervisor } from './supervisor.js';
 import { type WindowContext, type WindowOptions, Windows } from './windows.js';
 
 /** How long a window waits for what is idle: ms, or a function that is called with each pid. */
@@ -67,44 +67,40 @@ export interface ReplicaStats {
   readonly unfinished: number;
 }
 
-export class Balancer
-  extends EventEmitter<BalancerEvents>
-  implements Route, SupervisorObserver, AsyncDisposable
-{
+export class Balancer extends EventEmitter<BalancerEvents> implements Route, AsyncDisposable {
   readonly name: string;
+  /** @internal */
+  readonly codec: Codec;
   readonly #supervisor: Supervisor;
-  readonly #settings: BalancerSettings;
   readonly #ring: Ring;
   readonly #rotation: Rotation;
   readonly #counted: CountedPool;
   readonly #windows: Windows;
-  /** In rotation, in the order of the published table. */
-  readonly #members = new Map<number, ReplicaProcess>();
-  #original = 0;
-  #connected = false;
-  /** Some child failed to start during the last refresh: look again when one comes up. */
-  #incomplete = false;
-  #refreshing: Promise<void> | undefined;
-  #refreshAgain = false;
-  #reconnect: NodeJS.Timeout | undefined;
+  readonly #membership: Membership;
+  readonly #held = new Held();
+  readonly #onClosed: () => void;
   #wasEmpty = true;
   #paused = false;
   #resumed: Promise<void> = Promise.resolve();
   #resolveResumed: () => void = () => {};
   #closed: Promise<void> | undefined;
-  #held = new Set<Message>();
-  #heldWeight = 0;
   #sent = 0;
   #redirected = 0;
   #lostCasts = 0;
 
   /** Made by `balance`. @internal */
-  constructor(supervisor: Supervisor, name: string, settings: BalancerSettings) {
+  constructor(
+    supervisor: Supervisor,
+    name: string,
+    settings: BalancerSettings,
+    segment: Segment,
+    onClosed: () => void,
+  ) {
     super();
-    const { segment } = ownSegment();
     this.name = name;
+    this.codec = supervisor.codec;
     this.#supervisor = supervisor;
-    this.#settings = settings;
+    this.#onClosed = onClosed;
     this.#ring = new Ring(segment, name, settings.maxQueueLength);
     this.#rotation = new Rotation(segment, this.#ring.index, (why) => this.#refuse(why));
     this.#counted = {
@@ -115,8 +111,11 @@ export class Balancer
       untilResumed: (signal) => this.#untilResumed(signal),
     };
     this.#windows = new Windows(name, { close: () => this.#pause(), open: () => this.#resume() });
-    pools.add(name, this);
-    supervisor.observe(this);
+    this.#membership = new Membership(supervisor, settings, {
+      changed: () => this.#publish(),
+      refreshed: () => this.#announce('refresh', { pids: this.pids() }),
+      ended: () => this.#giveUpHeld(this.#refusal('empty')),
+    });
   }
 
   /**
@@ -129,7 +128,7 @@ export class Balancer
 
   /** The pids in rotation, in order; empty when disconnected. Also while paused. */
   pids(): number[] {
-    return [...this.#members.keys()];
+    return this.#membership.pids();
   }
 
   /**
@@ -138,12 +137,7 @@ export class Balancer
    * ERR_TIMEOUT (after 5,000 ms unless `timeout` says otherwise, as gen_server:call), or the signal's reason.
    */
   async call<Reply = unknown>(message: unknown, options?: CallOptions): Promise<Reply> {
-    const checked = callOptions(options);
-    const { codec } = this.#supervisor;
-    const payload = codec.encode(message);
-    return new Promise<Reply>((resolve, reject) => {
-      send('call', this.name, payload, promised(resolve, reject), { ...checked, codec });
-    });
+    return sendCall<Reply>(this, message, callOptions(options));
   }
 
   /**
@@ -151,14 +145,7 @@ export class Balancer
    * @throws TypeError, RangeError, BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
    */
   cast(message: unknown): void {
-    const { codec } = this.#supervisor;
-    const payload = codec.encode(message);
-    send('cast', this.name, payload, nobody, {
-      codec,
-      timeout: undefined,
-      signal: undefined,
-      idempotent: false,
-    });
+    sendCast(this, message);
   }
 
   /**
@@ -204,7 +191,7 @@ export class Balancer
     return counted(
       this.#counted,
       () => {
-        if (this.#members.size === 0) this.#refuse('empty');
+        if (this.#membership.size === 0) this.#refuse('empty');
         return Promise.all(this.pids().map(async (pid) => fn(pid)));
       },
       { timeout: DEFAULT_TIMEOUT, signal: undefined },
@@ -216,23 +203,16 @@ export class Balancer
    * up or has failed.
    * @throws BallermannError ERR_DISCONNECTED, ERR_CLOSED.
    */
-  refresh(): Promise<void> {
-    if (this.#refreshing === undefined) {
-      this.#refreshing = this.#refresh().finally(() => {
-        this.#refreshing = undefined;
-      });
-    } else {
-      this.#refreshAgain = true;
-    }
-    return this.#refreshing;
+  async refresh(): Promise<void> {
+    if (!(await this.#membership.refresh())) this.#refuse('empty');
   }
 
   stats(): BalancerStats {
     const { counters } = this.#supervisor;
     return {
       name: this.name,
-      alive: this.#members.size,
-      original: this.#original,
+      alive: this.#membership.size,
+      original: this.#membership.original,
       paused: this.#paused,
       sent: this.#sent,
       redirected: this.#redirected,
@@ -241,11 +221,9 @@ export class Balancer
       transactions: this.#closed === undefined ? this.#ring.running() : 0,
       late: counters.late,
       malformed: counters.malformed,
-      replicas: [...this.#members.values()].map(({ pid, incarnation, unfinished }) => ({
-        pid,
-        incarnation,
-        unfinished,
-      })),
+      replicas: this.#membership
+        .replicas()
+        .map(({ pid, incarnation, unfinished }) => ({ pid, incarnation, unfinished })),
     };
   }
 
@@ -262,41 +240,26 @@ export class Balancer
     return this.close();
   }
 
-  /** Route: takes a new message. @internal */
+  /** @internal */
   accept(message: Message): void {
-    try {
-      if (this.#paused) this.#hold(message);
-      else this.#dispatch(message);
-    } catch (error) {
-      message.discard();
-      throw error;
-    }
+    if (this.#paused) this.#hold(message);
+    else this.#dispatch(message);
   }
-
-  /** Route: takes a message over from a replica that died with it. @internal */
-  redirect(message: Message): void {
-    this.#redirected++;
-    const replicasMayCome = this.#supervisor.ended === undefined && this.#closed === undefined;
-    try {
-      if (this.#paused || (this.#members.size === 0 && replicasMayCome)) this.#hold(message);
-      else this.#dispatch(message);
-    } catch (error) {
-      this.#giveUp(message, error as BallermannError);
-    }
-  }
-
-  /** Keeps held messages; forgets those whose caller has gone. */
-  readonly #holder: Carrier = {
-    codec: codecs.json, // nothing goes out from here
-    nextSequence: () => 0,
-    abandoned: (message) => {
-      if (this.#held.delete(message)) this.#heldWeight -= message.weight;
-    },
-  };
 
   /** @internal */
-  get supervisor(): Supervisor {
-    return this.#supervisor;
+  redirect(message: Message): void {
+    this.#redirected++;
+    try {
+      if (this.#paused || (this.#membership.size === 0 && this.#membership.mayGrow)) this.#hold(message);
+      else this.#dispatch(message);
+    } catch (error) {
+      this.#giveUp(message, error);
+    }
+  }
+
+  /** Whether `replica` is one of the supervisor's that may be running something of the pool's. @internal */
+  covers(replica: ReplicaProcess): boolean {
+    return this.#supervisor.present().includes(replica);
   }
 
   /**
@@ -315,107 +278,25 @@ export class Balancer
     }
   }
 
-  /** SupervisorObserver. @internal */
-  up(): void {
-    if (this.#connected && this.#incomplete) this.#refreshInBackground();
-  }
-
-  /** SupervisorObserver. @internal */
-  leaving(replica: ReplicaProcess): void {
-    this.down(replica);
-  }
-
-  /** SupervisorObserver. @internal */
-  down(replica: ReplicaProcess): void {
-    if (this.#members.get(replica.pid) !== replica) return;
-    this.#members.delete(replica.pid);
-    this.#publish();
-    if (isBelowRatio(this.#members.size, this.#original, this.#settings.minAliveRatio))
-      this.#refreshInBackground();
-  }
-
-  /** SupervisorObserver. @internal */
-  resized(): void {
-    if (this.#connected) this.#refreshInBackground();
-  }
-
-  /** SupervisorObserver. @internal */
-  ended(): void {
-    clearInterval(this.#reconnect);
-    this.#members.clear();
-    this.#publish();
-    this.#giveUpHeld();
-  }
-
-  async #refresh(): Promise<void> {
-    this.#connected = true;
-    do {
-      this.#refreshAgain = false;
-      this.#follow(); // those that are up need not wait for those that are not
-      const complete = await this.#supervisor.settled();
-      if (this.#closed || this.#supervisor.ended) break;
-      this.#follow();
-      this.#original = this.#members.size;
-      this.#incomplete = !complete;
-    } while (this.#refreshAgain);
-    if (this.#closed || this.#supervisor.ended) this.#refuse('empty');
-    if (this.#members.size === 0) this.#lookAgain();
-    this.emit('refresh', { pids: this.pids() });
-  }
-
-  #refreshInBackground(): void {
-    if (!this.#connected || this.#closed || this.#supervisor.ended) return;
-    this.refresh().catch(() => {}); // it says only what pid() says from now on
-  }
-
-  /** Looks for children every `reconnectDelay` until there are some. */
-  #lookAgain(): void {
-    this.#reconnect ??= setInterval(() => {
-      if (this.#members.size === 0) this.#refreshInBackground();
-      else this.#stopLooking();
-    }, this.#settings.reconnectDelay).unref();
-  }
-
-  #stopLooking(): void {
-    clearInterval(this.#reconnect);
-    this.#reconnect = undefined;
-  }
-
-  /** Makes the rotation what the supervisor has up, those that stay in their order. */
-  #follow(): void {
-    const up = new Set(this.#supervisor.up());
-    let changed = false;
-    for (const replica of this.#members.values()) {
-      if (up.delete(replica)) continue;
-      this.#members.delete(replica.pid);
-      changed = true;
-    }
-    for (const replica of up) {
-      this.#members.set(replica.pid, replica);
-      changed = true;
-    }
-    if (changed) this.#publish();
+  /** In a tick of its own: what a listener does or throws cannot come between the steps of the pool. */
+  #announce<Name extends keyof BalancerEvents>(name: Name, ...args: BalancerEvents[Name]): void {
+    process.nextTick(() => (this as EventEmitter).emit(name, ...args));
   }
 
   #publish(): void {
     if (this.#closed !== undefined) return;
-    this.#ring.publish([...this.#members.values()]);
-    const isEmpty = this.#members.size === 0;
+    this.#ring.publish(this.#membership.replicas());
+    const isEmpty = this.#membership.size === 0;
     if (isEmpty === this.#wasEmpty) return;
     this.#wasEmpty = isEmpty;
-    if (isEmpty) {
-      this.emit('disconnect');
-    } else {
-      this.#stopLooking();
-      this.emit('connect');
-      this.#sendHeld();
-    }
+    this.#announce(isEmpty ? 'disconnect' : 'connect');
+    if (!isEmpty) this.#sendHeld();
   }
 
   #dispatch(message: Message): void {
-    for (let tries = this.#members.size; ; tries--) {
+    for (let tries = this.#membership.size; ; tries--) {
       const pid = this.#rotation.next();
-      if (this.#members.get(pid)?.carry(message)) {
+      if (this.#membership.get(pid)?.carry(message)) {
         this.#sent++;
         return;
       }
@@ -424,35 +305,25 @@ export class Balancer
   }
 
   #hold(message: Message): void {
-    if (this.#heldWeight + message.weight > MAX_WAITING) this.#refuse('overload');
-    this.#held.add(message);
-    this.#heldWeight += message.weight;
-    message.carriedBy(this.#holder, 0);
+    if (!this.#held.add(message)) this.#refuse('overload');
   }
 
   #sendHeld(): void {
-    if (this.#paused || this.#members.size === 0) return;
-    for (const message of this.#takeHeld()) {
+    if (this.#paused || this.#membership.size === 0) return;
+    for (const message of this.#held.take()) {
       try {
         this.#dispatch(message);
       } catch (error) {
-        this.#giveUp(message, error as BallermannError);
+        this.#giveUp(message, error);
       }
     }
   }
 
-  #giveUpHeld(): void {
-    for (const message of this.#takeHeld()) this.#giveUp(message, this.#refusal('empty'));
+  #giveUpHeld(error: BallermannError): void {
+    for (const message of this.#held.take()) this.#giveUp(message, error);
   }
 
-  #takeHeld(): Iterable<Message> {
-    const held = this.#held;
-    this.#held = new Set();
-    this.#heldWeight = 0;
-    return held;
-  }
-
-  #giveUp(message: Message, error: BallermannError): void {
+  #giveUp(message: Message, error: unknown): void {
     if (message.kind === 'cast') this.#lostCasts++;
     message.reject(error);
   }
@@ -463,7 +334,7 @@ export class Balancer
       this.#resolveResumed = resolve;
     });
     if (this.#closed === undefined) this.#ring.pause();
-    this.emit('pause');
+    this.#announce('pause');
   }
 
   #resume(): void {
@@ -471,7 +342,7 @@ export class Balancer
     if (this.#closed === undefined) this.#ring.resume();
     this.#resolveResumed();
     this.#sendHeld();
-    this.emit('resume');
+    this.#announce('resume');
   }
 
   async #untilResumed(signal: AbortSignal): Promise<void> {
@@ -500,16 +371,14 @@ export class Balancer
 
   async #close(): Promise<void> {
     const closed = this.#refusal('closed');
-    clearInterval(this.#reconnect);
-    this.#supervisor.unobserve(this);
-    pools.delete(this.name);
-    this.#windows.close(closed);
-    this.#members.clear();
-    const open = this.#paused ? this.#resumed : Promise.resolve();
+    const windowEnds = this.#paused ? this.#resumed : undefined;
+    this.#onClosed();
+    this.#membership.leave();
     this.#ring.close();
-    for (const message of this.#takeHeld()) this.#giveUp(message, closed);
-    await open;
-    this.emit('close');
+    this.#windows.close(closed);
+    this.#giveUpHeld(closed);
+    await windowEnds;
+    this.#announce('close');
   }
 
   #refuse(why: Refusal): never {
@@ -517,8 +386,8 @@ export class Balancer
   }
 
   #refusal(why: Refusal): BallermannError {
-    const cause = this.#supervisor.ended;
-    const reason = cause?.message ?? (this.#connected ? undefined : 'it was never connected');
+    const { cause, connected } = this.#membership;
+    const reason = cause?.message ?? (connected ? undefined : 'it was never connected');
     return poolRefusal(this.name, this.#closed === undefined ? why : 'closed', { reason, cause });
   }
 }

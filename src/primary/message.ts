@@ -12,8 +12,12 @@ export interface Caller {
   reject(error: unknown): void;
 }
 
-/** Where a message that was not delivered goes next. */
+/** A pool, as its messages see it. */
 export interface Route {
+  readonly codec: Codec;
+  /** Takes a new message. @throws what keeps it from being sent. */
+  accept(message: Message): void;
+  /** Takes a message over from a replica that died before it began it. */
   redirect(message: Message): void;
 }
 
@@ -150,20 +154,6 @@ export class Message implements Outgoing<ToReplica>, Limited {
     }
     return this.#payload;
   }
-}
-
-/** A caller of this process: settles a promise with the decoded reply. */
-export function promised<Reply>(resolve: (reply: Reply) => void, reject: (error: unknown) => void): Caller {
-  return {
-    resolve(payload, codec) {
-      try {
-        resolve(codec.decode(payload) as Reply);
-      } catch (cause) {
-        reject(new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause }));
-      }
-    },
-    reject,
-  };
 }
 
 /** The caller of a cast, who has not stayed. */

@@ -2,12 +2,12 @@
 
 import { BallermannError, toErrorData } from '../errors.js';
 import { ENTRY_WEIGHT } from '../wire/outbox.js';
-import type { ToPrimary } from '../wire/protocol.js';
+import type { Request } from '../wire/protocol.js';
 import { type Caller, type Message, nobody } from './message.js';
 import { send } from './messaging.js';
+import { pools } from './pools.js';
+import { replicaOf } from './registry.js';
 import type { ReplicaProcess } from './replica-process.js';
-
-type Request = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
 
 /** The requests under way, by replica and the replica's id. */
 const underWay = new Map<ReplicaProcess, Map<number, Message>>();
@@ -31,12 +31,14 @@ function request(replica: ReplicaProcess, [, id, kind, target, payload, timeout,
       replica.post(['failure', id, toErrorData(error)]);
     },
   };
-  const options = { timeout, signal: undefined, idempotent, codec: replica.codec };
+  const isCast = kind === 'cast';
   try {
-    const message = send(kind, target, payload, kind === 'cast' ? nobody : caller, options);
-    if (kind !== 'cast' && !message.settled) requests.set(id, message);
+    const to = typeof target === 'string' ? pools.get(target) : replicaOf(target);
+    const options = { timeout: isCast ? undefined : timeout, signal: undefined, idempotent };
+    const message = send(kind, to, payload, replica.codec, isCast ? nobody : caller, options);
+    if (!isCast && !message.settled) requests.set(id, message);
   } catch (error) {
-    if (kind !== 'cast') caller.reject(error);
+    if (!isCast) caller.reject(error);
   }
 }
 
@@ -46,10 +48,11 @@ function withdraw(replica: ReplicaProcess, id: number): void {
 
 /** The replica is gone: nobody waits for its answers. */
 function forget(replica: ReplicaProcess): void {
-  const own = underWay.get(replica);
+  const requests = underWay.get(replica);
   underWay.delete(replica);
-  for (const message of own?.values() ?? [])
+  for (const message of requests?.values() ?? []) {
     message.cancel(new BallermannError('ERR_CLOSED', 'the caller is gone'));
+  }
 }
 
 export const relay = { request, withdraw, forget };

@@ -12,6 +12,7 @@ import {
   isOurs,
   isToPrimary,
   PROTOCOL_VERSION,
+  type Request,
   type ToPrimary,
   type ToReplica,
   unpack,
@@ -34,7 +35,7 @@ export interface ReplicaOwner {
   leaving(replica: ReplicaProcess, reason: string): void;
   castFailed(replica: ReplicaProcess, error: Error): void;
   /** A message of the replica's own, for the primary to relay. */
-  requested(replica: ReplicaProcess, request: Extract<ToPrimary, readonly ['request', ...unknown[]]>): void;
+  requested(replica: ReplicaProcess, request: Request): void;
   /** The replica has stopped waiting for its request. */
   withdrawn(replica: ReplicaProcess, id: number): void;
 }

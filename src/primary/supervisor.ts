@@ -4,26 +4,13 @@ import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { BallermannError } from '../errors.js';
 import { type Codec, codecs } from '../wire/codec.js';
-import type { ToPrimary } from '../wire/protocol.js';
+import type { Request } from '../wire/protocol.js';
+import { Child, type ChildInfo } from './child.js';
 import { forkReplica } from './fork.js';
 import { giveSlotBack, ownSegment, replicas, takeSlots } from './registry.js';
-import { relay } from './relay.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
-import { Backoff, RestartIntensity, shouldRestart } from './restart-policy.js';
+import { RestartIntensity, shouldRestart } from './restart-policy.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
-
-/** 'restarting': dead, and waiting for its next start. */
-export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
-
-export interface ChildInfo {
-  /** The child's number in its supervisor; a restart keeps it. */
-  readonly id: number;
-  /** Undefined while restarting. */
-  readonly pid: number | undefined;
-  /** 1 for the child's first process, 2 for the next … */
-  readonly incarnation: number;
-  readonly state: ChildState;
-}
 
 export interface UpEvent {
   readonly id: number;
@@ -68,36 +55,11 @@ export interface SupervisorObserver {
   ended(cause: BallermannError): void;
 }
 
-interface Child {
-  readonly id: number;
-  readonly slot: number;
-  readonly backoff: Backoff;
-  incarnation: number;
-  replica: ReplicaProcess | undefined;
-  state: ChildState;
-  /** Not to be restarted: closed or resized away. */
-  retired: boolean;
-  upSince: number;
-  /** Starts in a row that did not get ready. */
-  failedStarts: number;
-  timer: NodeJS.Timeout | undefined;
-  /** Why the current start is taken for failed, where its exit alone would not tell. */
-  failure: Error | undefined;
-  /** The start that is under way or waits: ends with undefined, or with why it failed. */
-  attempt: Attempt;
-}
-
-interface Attempt {
-  readonly done: Promise<BallermannError | undefined>;
-  readonly finish: (failure?: BallermannError) => void;
-}
-
-function newAttempt(): Attempt {
-  let finish!: Attempt['finish'];
-  const done = new Promise<BallermannError | undefined>((resolve) => {
-    finish = resolve;
-  });
-  return { done, finish };
+/** Who answers what replicas ask of the primary. */
+export interface Relay {
+  request(replica: ReplicaProcess, request: Request): void;
+  withdraw(replica: ReplicaProcess, id: number): void;
+  forget(replica: ReplicaProcess): void;
 }
 
 export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncDisposable {
@@ -109,6 +71,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** Whether a replica had to be killed because it did not stop in time. @internal */
   disorderly = false;
 
+  readonly #relay: Relay;
   readonly #intensity: RestartIntensity;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Set<Child>();
@@ -118,21 +81,17 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #resizing: Promise<void> = Promise.resolve();
 
   /** Made by `supervise`. @internal */
-  constructor(settings: SupervisorSettings) {
+  constructor(settings: SupervisorSettings, relay: Relay) {
     super();
     this.settings = settings;
+    this.#relay = relay;
     this.name = settings.name;
     this.#intensity = new RestartIntensity(settings.intensity, settings.period);
   }
 
   /** Every child, as `supervisor:which_children` lists them: by id, those that wait for a restart included. */
   children(): ChildInfo[] {
-    return [...this.#children].map(({ id, replica, incarnation, state }) => ({
-      id,
-      pid: replica?.pid,
-      incarnation,
-      state,
-    }));
+    return [...this.#children].map(({ info }) => info);
   }
 
   /**
@@ -199,8 +158,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   /** Resolves when each start that is now under way or waits has ended: true where all are up. @internal */
   async settled(): Promise<boolean> {
-    const pending = [...this.#children].filter(({ state }) => state === 'starting' || state === 'restarting');
-    const failures = await Promise.all(pending.map(({ attempt }) => attempt.done));
+    const coming = [...this.#children].filter(({ isComing }) => isComing);
+    const failures = await Promise.all(coming.map(({ attempt }) => attempt.ended));
     return failures.every((failure) => failure === undefined);
   }
 
@@ -220,6 +179,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       .filter((replica) => replica !== undefined && fits(replica)) as ReplicaProcess[];
   }
 
+  /** In a tick of its own: what a listener does or throws cannot come between the steps of the supervisor. */
+  #announce<Name extends keyof SupervisorEvents>(name: Name, ...args: SupervisorEvents[Name]): void {
+    process.nextTick(() => (this as EventEmitter).emit(name, ...args));
+  }
+
   #tell(tell: (observer: SupervisorObserver) => void): void {
     for (const observer of this.#observers) tell(observer);
   }
@@ -234,31 +198,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   async #grow(count: number): Promise<void> {
     const { backoff, period } = this.settings;
-    const added = takeSlots(count).map(
-      (slot): Child => ({
-        id: this.#nextId++,
-        slot,
-        backoff: new Backoff(backoff, period),
-        incarnation: 0,
-        replica: undefined,
-        state: 'starting',
-        retired: false,
-        upSince: 0,
-        failedStarts: 0,
-        timer: undefined,
-        failure: undefined,
-        attempt: newAttempt(),
-      }),
-    );
+    const added = takeSlots(count).map((slot) => new Child(this.#nextId++, slot, backoff, period));
     for (const child of added) this.#children.add(child);
     for (const child of added) this.#spawn(child);
-    const first = await Promise.race([
-      ...added.map(({ attempt }) => attempt.done.then((failure) => failure ?? forever)),
-      Promise.all(added.map(({ attempt }) => attempt.done)),
-    ]);
-    if (first instanceof Error) {
+    try {
+      await Promise.all(added.map((child) => child.started()));
+    } catch (failure) {
       await this.#retire(added, 'start failed');
-      throw first;
+      throw failure;
     }
     if (this.#ended) throw this.#ended;
   }
@@ -268,9 +215,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       children.map(async (child) => {
         child.retired = true;
         clearTimeout(child.timer);
-        child.attempt.finish(
-          this.#ended ?? new BallermannError('ERR_CLOSED', `child ${child.id} is retired`),
-        );
+        child.attempt.end(this.#ended ?? new BallermannError('ERR_CLOSED', `child ${child.id} is retired`));
         if (child.replica === undefined) this.#remove(child);
         else await this.#stop(child, child.replica, reason);
       }),
@@ -279,7 +224,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   async #stop(child: Child, replica: ReplicaProcess, reason: string): Promise<void> {
     if (replica.state === 'up') {
-      child.state = 'stopping';
+      child.stopping();
       this.#tell((observer) => observer.leaving(replica));
     }
     await replica.stop(reason, this.settings.shutdown);
@@ -316,10 +261,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       );
       return;
     }
-    child.timer = setTimeout(() => {
-      child.failure = new Error(`not ready within readyTimeout, ${this.settings.readyTimeout} ms`);
-      child.replica?.kill();
-    }, this.settings.readyTimeout);
+    child.timer = setTimeout(() => setImmediate(() => this.#tooLate(child)), this.settings.readyTimeout);
+  }
+
+  /** One turn after the time limit, so that a 'ready' which had arrived by then has been read. */
+  #tooLate(child: Child): void {
+    if (child.state !== 'starting') return;
+    child.failure = new Error(`not ready within readyTimeout, ${this.settings.readyTimeout} ms`);
+    child.replica?.kill();
   }
 
   readonly #owner: ReplicaOwner = {
@@ -331,12 +280,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       child.upSince = performance.now();
       child.failedStarts = 0;
       this.#tell((observer) => observer.up(replica));
-      child.attempt.finish();
-      this.emit('up', { id: child.id, pid: replica.pid, incarnation: child.incarnation });
+      child.attempt.end();
+      this.#announce('up', { id: child.id, pid: replica.pid, incarnation: child.incarnation });
     },
     exited: (replica, exit) => {
       replicas.delete(replica.pid);
-      relay.forget(replica);
+      this.#relay.forget(replica);
       const child = this.#childOf(replica);
       if (child !== undefined) this.#childExited(child, replica, exit);
     },
@@ -345,12 +294,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       if (child !== undefined && replica.state === 'up') void this.#stop(child, replica, reason);
     },
     castFailed: (_replica, error) => {
-      this.emit('castFailed', error as BallermannError);
+      this.#announce('castFailed', error as BallermannError);
     },
-    requested: (replica, request: Extract<ToPrimary, readonly ['request', ...unknown[]]>) => {
-      relay.request(replica, request);
-    },
-    withdrawn: (replica, id) => relay.withdraw(replica, id),
+    requested: (replica, request) => this.#relay.request(replica, request),
+    withdrawn: (replica, id) => this.#relay.withdraw(replica, id),
   };
 
   #childOf(replica: ReplicaProcess): Child | undefined {
@@ -364,16 +311,18 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const started = child.state !== 'starting';
     const first = child.incarnation === 1 && !started;
     const delay = first ? undefined : this.#restartDelay(child, started, exit);
-    if (!started) child.attempt.finish(this.#startFailure(child, exit));
-    if (delay === undefined) this.#remove(child);
-    else this.#scheduleRestart(child, delay);
+    if (!started) child.attempt.end(child.startFailure(this.name, exit));
+    if (delay === undefined) {
+      child.attempt.end();
+      this.#remove(child);
+    } else child.restartIn(delay, () => this.#spawn(child));
     if (replica === undefined) return;
     this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
     const { id, incarnation } = child;
     const { pid } = replica;
     const { code, signal, error } = exit;
     const restart = delay !== undefined;
-    this.emit('down', { id, pid, incarnation, code, signal, error, restart, restartIn: delay });
+    this.#announce('down', { id, pid, incarnation, code, signal, error, restart, restartIn: delay });
   }
 
   /** ms until the child's restart; undefined where it is not restarted. Gives up where that is one too many. */
@@ -388,33 +337,6 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     return child.backoff.next(started ? now - child.upSince : 0);
   }
 
-  #scheduleRestart(child: Child, delay: number): void {
-    child.state = 'restarting';
-    child.attempt = newAttempt();
-    child.timer = setTimeout(() => this.#spawn(child), delay);
-  }
-
-  #startFailure(child: Child, exit: ExitInfo): BallermannError {
-    const { code, signal, error } = exit;
-    const cause = child.failure ?? error;
-    const how =
-      signal !== null
-        ? `was killed by ${signal}`
-        : code !== null
-          ? `exited with code ${code}`
-          : 'did not start';
-    const text = cause === undefined ? how : `${how}: ${cause.message}`;
-    return new BallermannError(
-      'ERR_START_FAILED',
-      `replica of '${this.name}' was not ready when it ${text}`,
-      {
-        cause,
-        exitCode: code,
-        signal,
-      },
-    );
-  }
-
   #giveUp(exit: ExitInfo, failedStarts: number): void {
     const { intensity, period } = this.settings;
     const text =
@@ -426,7 +348,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       cause,
     });
     this.#end(error, 'restart intensity');
-    this.emit('gaveUp', error);
+    this.#announce('gaveUp', error);
   }
 
   #end(cause: BallermannError, reason: string): void {
@@ -434,9 +356,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#ended = cause;
     this.#tell((observer) => observer.ended(cause));
     this.#closing = this.#retire([...this.#children], reason).then(() => {
-      this.emit('close');
+      this.#announce('close');
     });
   }
 }
-
-const forever = new Promise<never>(() => {});

@@ -60,7 +60,8 @@ export function clearLimit(limit: Limit): void {
 
 function schedule(): void {
   sweeping = true;
-  setTimeout(sweep, RESOLUTION);
+  // After the poll phase: an answer that has arrived by now counts, even if this process was stopped for long.
+  setTimeout(() => setImmediate(sweep), RESOLUTION);
 }
 
 function sweep(): void {

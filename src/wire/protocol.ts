@@ -51,6 +51,8 @@ export type ToPrimary =
   /** The replica has stopped waiting for its request `id`. */
   | readonly [tag: 'cancel', id: number];
 
+export type Request = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
+
 export type RequestKind = 'call' | 'cast' | 'ping';
 
 type Check = (value: unknown) => boolean;

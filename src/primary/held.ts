@@ -1,0 +1,40 @@
+/** The messages that a pool keeps: for the end of a window, or for a replica where there is none just now. */
+
+import { codecs } from '../wire/codec.js';
+import { MAX_WAITING } from '../wire/outbox.js';
+import type { Carrier, Message } from './message.js';
+
+export class Held {
+  #messages = new Set<Message>();
+  #weight = 0;
+
+  /** What a message needs of whoever has it: one whose caller has gone is forgotten. */
+  readonly #carrier: Carrier = {
+    codec: codecs.json, // nothing goes out from here
+    nextSequence: () => 0,
+    abandoned: (message) => {
+      if (this.#messages.delete(message)) this.#weight -= message.weight;
+    },
+  };
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  /** False where that would be more than may wait; the message was not taken then. */
+  add(message: Message): boolean {
+    if (this.#weight + message.weight > MAX_WAITING) return false;
+    this.#messages.add(message);
+    this.#weight += message.weight;
+    message.carriedBy(this.#carrier, 0);
+    return true;
+  }
+
+  /** All of them, in the order in which they came; none is held any more. */
+  take(): Iterable<Message> {
+    const messages = this.#messages;
+    this.#messages = new Set();
+    this.#weight = 0;
+    return messages;
+  }
+}
