@@ -9,7 +9,6 @@ import { Rotation } from '../memory/rotation.js';
 import type { Segment } from '../memory/segment.js';
 import { type CountedPool, counted, type TransactionOptions, transact } from '../memory/transactions.js';
 import { type CallOptions, callOptions, DEFAULT_TIMEOUT, transactionOptions } from '../options.js';
-import type { Codec } from '../wire/codec.js';
 import type { BalancerSettings } from './balancer-options.js';
 import { Held } from './held.js';
 import { Membership } from './membership.js';
@@ -67,10 +66,10 @@ export interface ReplicaStats {
   readonly unfinished: number;
 }
 
-export class Balancer extends EventEmitter<BalancerEvents> implements Route, AsyncDisposable {
+export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDisposable {
   readonly name: string;
-  /** @internal */
-  readonly codec: Codec;
+  /** The pool as its messages see it. @internal */
+  readonly route: Route;
   readonly #supervisor: Supervisor;
   readonly #ring: Ring;
   readonly #rotation: Rotation;
@@ -98,7 +97,11 @@ export class Balancer extends EventEmitter<BalancerEvents> implements Route, Asy
   ) {
     super();
     this.name = name;
-    this.codec = supervisor.codec;
+    this.route = {
+      codec: supervisor.codec,
+      accept: (message) => this.#accept(message),
+      redirect: (message) => this.#redirect(message),
+    };
     this.#supervisor = supervisor;
     this.#onClosed = onClosed;
     this.#ring = new Ring(segment, name, settings.maxQueueLength);
@@ -137,7 +140,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements Route, Asy
    * ERR_TIMEOUT (after 5,000 ms unless `timeout` says otherwise, as gen_server:call), or the signal's reason.
    */
   async call<Reply = unknown>(message: unknown, options?: CallOptions): Promise<Reply> {
-    return sendCall<Reply>(this, message, callOptions(options));
+    return sendCall<Reply>(this.route, message, callOptions(options));
   }
 
   /**
@@ -145,7 +148,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements Route, Asy
    * @throws TypeError, RangeError, BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
    */
   cast(message: unknown): void {
-    sendCast(this, message);
+    sendCast(this.route, message);
   }
 
   /**
@@ -240,23 +243,6 @@ export class Balancer extends EventEmitter<BalancerEvents> implements Route, Asy
     return this.close();
   }
 
-  /** @internal */
-  accept(message: Message): void {
-    if (this.#paused) this.#hold(message);
-    else this.#dispatch(message);
-  }
-
-  /** @internal */
-  redirect(message: Message): void {
-    this.#redirected++;
-    try {
-      if (this.#paused || (this.#membership.size === 0 && this.#membership.mayGrow)) this.#hold(message);
-      else this.#dispatch(message);
-    } catch (error) {
-      this.#giveUp(message, error);
-    }
-  }
-
   /** Whether `replica` is one of the supervisor's that may be running something of the pool's. @internal */
   covers(replica: ReplicaProcess): boolean {
     return this.#supervisor.present().includes(replica);
@@ -291,6 +277,21 @@ export class Balancer extends EventEmitter<BalancerEvents> implements Route, Asy
     this.#wasEmpty = isEmpty;
     this.#announce(isEmpty ? 'disconnect' : 'connect');
     if (!isEmpty) this.#sendHeld();
+  }
+
+  #accept(message: Message): void {
+    if (this.#paused) this.#hold(message);
+    else this.#dispatch(message);
+  }
+
+  #redirect(message: Message): void {
+    this.#redirected++;
+    try {
+      if (this.#membership.size === 0 && this.#membership.mayGrow) this.#hold(message);
+      else this.#accept(message);
+    } catch (error) {
+      this.#giveUp(message, error);
+    }
   }
 
   #dispatch(message: Message): void {

@@ -7,6 +7,7 @@ import type { Local } from '../local.js';
 import { type CallOptions, callOptions, checkName, checkPid, checkTarget, pingOptions } from '../options.js';
 import { Balancer } from './balancer.js';
 import { balancerSettings, checkPoolName } from './balancer-options.js';
+import type { Route } from './message.js';
 import { sendCall, sendCast, sendPing } from './messaging.js';
 import { pools } from './pools.js';
 import { ownSegment, replicaOf } from './registry.js';
@@ -75,7 +76,7 @@ export const primary: Local = {
 };
 
 /** @throws TypeError, BallermannError ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA. */
-function resolve(target: string | number): Balancer | ReplicaProcess {
+function resolve(target: string | number): Route | ReplicaProcess {
   checkTarget(target);
-  return typeof target === 'string' ? pools.get(target) : replicaOf(target);
+  return typeof target === 'string' ? pools.get(target).route : replicaOf(target);
 }

@@ -33,7 +33,7 @@ function request(replica: ReplicaProcess, [, id, kind, target, payload, timeout,
   };
   const isCast = kind === 'cast';
   try {
-    const to = typeof target === 'string' ? pools.get(target) : replicaOf(target);
+    const to = typeof target === 'string' ? pools.get(target).route : replicaOf(target);
     const options = { timeout: isCast ? undefined : timeout, signal: undefined, idempotent };
     const message = send(kind, to, payload, replica.codec, isCast ? nobody : caller, options);
     if (!isCast && !message.settled) requests.set(id, message);
