@@ -83,9 +83,16 @@ inline Claimed claim(Ring& ring, uint32_t wanted, Rotation& own) {
   return Claimed::kContended;
 }
 
-// Publisher only. Makes entries[0..count) the next generation; a paused ring stays paused. The ticket moves
-// on by one, so that what claimants leave unspent at each change does not always start again at the same
-// slot.
+// Scatters generations over tickets: a hash whose every output bit depends on every input bit.
+inline uint32_t scattered(uint32_t key) {
+  key = (key ^ key >> 16) * 0x85ebca6b;
+  key = (key ^ key >> 13) * 0xc2b2ae35;
+  return key ^ key >> 16;
+}
+
+// Publisher only. Makes entries[0..count) the next generation; a paused ring stays paused. Each generation
+// starts at a scattered ticket: what claimants leave unspent at a change then favours no slot, whatever the
+// sizes of the tables that follow each other. (Moving on by one would, where sizes alternate.)
 inline void publish(Ring& ring, const uint64_t* entries, uint32_t count) {
   uint64_t word = ring.word.load(std::memory_order_acquire);
   const uint32_t key = next_generation(key_of(word));
@@ -93,7 +100,7 @@ inline void publish(Ring& ring, const uint64_t* entries, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) table.entries[i].store(entries[i], std::memory_order_relaxed);
   table.count.store(count, std::memory_order_relaxed);
   for (uint32_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
-    if (ring.word.compare_exchange_weak(word, word_of(ticket_of(word) + 1, key), std::memory_order_acq_rel,
+    if (ring.word.compare_exchange_weak(word, word_of(scattered(key), key), std::memory_order_acq_rel,
                                         std::memory_order_acquire)) {
       return;
     }

@@ -55,12 +55,6 @@ export class Rotation {
     return at(this.#pids, this.#advance());
   }
 
-  /** The pids of the current generation, in the order of their slots in the table. */
-  pids(): number[] {
-    if (this.#words[this.#word] !== this.#key) this.#claim();
-    return Array.from(this.#pids.subarray(0, this.#count));
-  }
-
   #advance(): number {
     const index = this.#index;
     this.#left--;
@@ -83,10 +77,14 @@ export class Rotation {
   #claim(): void {
     const { addon } = this.#segment;
     const { layout } = addon;
-    if (this.#words[this.#epochWord] !== this.#epoch) this.#refuse('closed'); // the ring may be another pool's
     const claimed = addon.claim(this.#ring, BLOCK, this.#block);
-    if (claimed !== Claimed.tickets) {
+    // The ring may have become another pool's, even between a look at the epoch and the claim: so the look comes after.
+    if (this.#words[this.#epochWord] !== this.#epoch) {
       this.#left = 0;
+      this.#refuse('closed');
+    }
+    if (claimed !== Claimed.tickets) {
+      if (claimed !== Claimed.paused) this.#left = 0; // a pause leaves the block as it is
       this.#refuse(claimed === Claimed.paused ? 'paused' : claimed === Claimed.empty ? 'empty' : 'spoiled');
     }
     this.#key = at(this.#block, layout.rotationKey / 4);

@@ -48,7 +48,7 @@ export interface Counters {
   malformed: number;
 }
 
-/** After an exit, how long to wait for the end of the channel: what the replica had sent is read before it. */
+/** How long the end of the channel and the exit may be apart: what the replica had sent is read before its end. */
 const LAST_WORDS = 1000; // ms
 
 export class ReplicaProcess implements Carrier {
@@ -276,6 +276,7 @@ export class ReplicaProcess implements Carrier {
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#exit !== undefined) return;
+    clearTimeout(this.#lastWords);
     this.state = 'dead';
     this.#exit = { code, signal, error: this.#crash };
     this.#taken = this.#words[this.#takenWord] as number;
@@ -289,7 +290,8 @@ export class ReplicaProcess implements Carrier {
   #disconnected(): void {
     this.#channelOpen = false;
     if (this.#exit !== undefined) this.#settleAll();
-    else if (this.state === 'starting') this.kill();
+    else if (this.state === 'starting')
+      this.#lastWords = setTimeout(() => this.kill(), LAST_WORDS); // mostly exits itself
     else this.#owner.leaving(this, 'disconnect');
   }
 

@@ -39,7 +39,8 @@ let openWindows = 0;
 export class Windows {
   readonly #name: string;
   readonly #gate: Gate;
-  #last: Promise<void> = Promise.resolve();
+  /** Ends with the last window of the queue; undefined where there is none. */
+  #last: Promise<void> | undefined;
   #closed: BallermannError | undefined;
   readonly #waiting = new Set<AbortController>();
 
@@ -83,21 +84,24 @@ export class Windows {
     for (const ended of this.#waiting) ended.abort(reason);
   }
 
+  /** Starts `task` at once where no window is open or waits: the gate is closed then when applyWithin returns. */
   async #inTurn<T>(ended: AbortController, task: () => Promise<T>): Promise<T> {
     const before = this.#last;
     let finish!: () => void;
     const finished = new Promise<void>((resolve) => {
       finish = resolve;
     });
-    this.#last = before.then(() => finished);
+    const last = before === undefined ? finished : before.then(() => finished);
+    this.#last = last;
     this.#waiting.add(ended);
     try {
-      await unlessAborted(ended.signal, before);
+      if (before !== undefined) await unlessAborted(ended.signal, before);
       this.#waiting.delete(ended);
       return await task();
     } finally {
       this.#waiting.delete(ended);
       finish();
+      if (this.#last === last) this.#last = undefined;
     }
   }
 
