@@ -223,11 +223,13 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   async #stop(child: Child, replica: ReplicaProcess, reason: string): Promise<void> {
-    if (replica.state === 'up') {
+    const wasUp = replica.state === 'up';
+    const gone = replica.stop(reason, this.settings.shutdown);
+    if (wasUp) {
       child.stopping();
-      this.#tell((observer) => observer.leaving(replica));
+      this.#tell((observer) => observer.leaving(replica)); // no longer among up(): a refresh leaves it out
     }
-    await replica.stop(reason, this.settings.shutdown);
+    await gone;
     if (replica.killed) this.disorderly = true;
   }
 
@@ -291,7 +293,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     },
     leaving: (replica, reason) => {
       const child = this.#childOf(replica);
-      if (child !== undefined && replica.state === 'up') void this.#stop(child, replica, reason);
+      if (child !== undefined && replica.state !== 'stopping') void this.#stop(child, replica, reason);
     },
     castFailed: (_replica, error) => {
       this.#announce('castFailed', error as BallermannError);

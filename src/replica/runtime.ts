@@ -5,6 +5,7 @@
 
 import cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
+import type { Server, ServerResponse } from 'node:http';
 import { BallermannError, toErrorData } from '../errors.js';
 import { attachSegment, Segment } from '../memory/segment.js';
 import { codecs } from '../wire/codec.js';
@@ -48,8 +49,6 @@ export class ReplicaRuntime {
   readonly #hooks: ShutdownHook[] = [];
   #ready = false;
   #stopping = false;
-  #httpRequests = 0;
-  #httpIdle: (() => void) | undefined;
 
   /** Makes this process a replica. @throws what keeps it from being one; the primary has been told then. */
   static start(env: ReplicaEnv): void {
@@ -85,12 +84,16 @@ export class ReplicaRuntime {
     process.on('internalMessage' as 'message', (message: unknown) => {
       if (isOurs(message)) unpack(message, isToReplica, (entry) => this.#take(entry));
     });
-    process.on('uncaughtExceptionMonitor', reportCrash);
+    process.on('uncaughtExceptionMonitor', (error) => {
+      const isCaught =
+        process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback();
+      if (!isCaught) reportCrash(error);
+    });
     process.on('exit', () => this.#outbox.flushNow()); // a reply of the turn that exits
     // A terminal sends Ctrl-C to the whole group, and a service manager SIGTERM: the primary decides what follows.
     process.on('SIGINT', () => {});
     process.on('SIGTERM', () => this.#post(['leave', 'SIGTERM']));
-    this.#countHttpRequests();
+    this.#closeIdleConnections();
     this.#post(['hello', PROTOCOL_VERSION]);
   }
 
@@ -131,7 +134,7 @@ export class ReplicaRuntime {
     }
   }
 
-  /** Finishes what runs, runs the hooks, closes the servers, lets running HTTP requests end, exits. */
+  /** Finishes the messages, runs the hooks, closes the servers, lets their connections end, exits. */
   async #stop(reason: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
@@ -148,20 +151,15 @@ export class ReplicaRuntime {
     const disconnected = new Promise((resolve) => process.once('disconnect', resolve));
     cluster.worker?.disconnect();
     await disconnected;
-    if (this.#httpRequests > 0) {
-      await new Promise<void>((resolve) => {
-        this.#httpIdle = resolve;
-      });
-    }
     process.exit();
   }
 
-  #countHttpRequests(): void {
+  /** While stopping, a keep-alive connection ends with the response that was under way, not seconds later. */
+  #closeIdleConnections(): void {
     subscribe('http.server.request.start', (message) => {
-      this.#httpRequests++;
-      (message as { response: NodeJS.EventEmitter }).response.once('close', () => {
-        this.#httpRequests--;
-        if (this.#httpRequests === 0) this.#httpIdle?.();
+      const { server, response } = message as { server: Server; response: ServerResponse };
+      response.once('close', () => {
+        if (this.#stopping) setImmediate(() => server.closeIdleConnections());
       });
     });
   }

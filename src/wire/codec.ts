@@ -27,7 +27,7 @@ const json: Codec = {
   encode(message) {
     if (message === undefined) return '';
     const payload = attempt(() => JSON.stringify(message), message);
-    if (payload === undefined) throw badType('message', 'serializable as JSON', message);
+    if (payload === undefined) throw badType('message', 'serializable as JSON', kindOf(message));
     return bounded(payload);
   },
   decode(payload) {
@@ -51,11 +51,16 @@ function attempt<T>(encode: () => T, message: unknown): T {
   try {
     return encode();
   } catch (cause) {
-    const error = badType('message', 'serializable', message);
+    const error = badType('message', 'serializable', kindOf(message));
     error.message += `: ${cause instanceof Error ? cause.message : String(cause)}`;
     error.cause = cause;
     throw error;
   }
+}
+
+/** What a message is, without what is in it: that may be secret. */
+function kindOf(message: unknown): string {
+  return typeof message === 'object' ? (message?.constructor?.name ?? 'Object') : typeof message;
 }
 
 function bounded<T extends Payload>(payload: T): T {
