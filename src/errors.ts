@@ -129,8 +129,8 @@ export function toErrorData(thrown: unknown, depth = 0): ErrorData {
     const { code } = thrown as { code?: unknown };
     if (typeof code === 'string') data.code = text(code);
     if (thrown instanceof BallermannError) {
-      if (thrown.pid !== undefined) data.pid = thrown.pid;
-      if (typeof thrown.exitCode === 'number') data.exitCode = thrown.exitCode;
+      if (isCount(thrown.pid)) data.pid = thrown.pid;
+      if (isCount(thrown.exitCode)) data.exitCode = thrown.exitCode;
       if (typeof thrown.signal === 'string') data.signal = thrown.signal;
     }
     if (thrown.cause !== undefined && depth < 2) data.cause = toErrorData(thrown.cause, depth + 1);
@@ -138,6 +138,10 @@ export function toErrorData(thrown: unknown, depth = 0): ErrorData {
   } catch {
     return { name: 'Error', message: 'an error that cannot be read' };
   }
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function text(value: unknown): string {

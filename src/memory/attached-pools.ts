@@ -18,7 +18,7 @@ export class AttachedPools {
 
   /** @throws BallermannError ERR_NO_SUCH_POOL, ERR_PAUSED, ERR_DISCONNECTED, ERR_OVERLOAD. */
   pid(name: string): number {
-    if (name === this.#lastName) return (this.#lastRotation as Rotation).next();
+    if (name === this.#lastName && this.#lastRotation?.isOpen) return this.#lastRotation.next();
     const { rotation } = this.get(name);
     this.#lastName = name;
     this.#lastRotation = rotation;
@@ -37,7 +37,7 @@ export class AttachedPools {
   /** @throws BallermannError ERR_NO_SUCH_POOL. */
   get(name: string): CountedPool {
     let pool = this.#pools.get(name);
-    if (pool === undefined) {
+    if (!pool?.rotation.isOpen) {
       pool = this.#find(name);
       this.#pools.set(name, pool);
     }
@@ -49,7 +49,7 @@ export class AttachedPools {
     const tooLong = segment !== undefined && Buffer.byteLength(String(name)) > segment.addon.layout.nameBytes;
     const ring = tooLong ? undefined : segment?.addon.findRing(String(name));
     if (segment === undefined || ring === undefined) throw noSuchPool(name);
-    const rotation = new Rotation(segment, ring, (why) => this.#refuse(name, why));
+    const rotation = new Rotation(segment, ring, (why) => refuse(name, why));
     const word = segment.ringWord(ring, segment.addon.layout.ringWord);
     const untilResumed = async (signal: AbortSignal): Promise<void> => {
       signal.throwIfAborted();
@@ -58,11 +58,8 @@ export class AttachedPools {
     };
     return { name, segment, ring, rotation, untilResumed };
   }
+}
 
-  #refuse(name: string, why: Refusal): never {
-    if (why !== 'closed') throw poolRefusal(name, why);
-    this.#pools.delete(name);
-    this.#lastName = undefined;
-    throw noSuchPool(name);
-  }
+function refuse(name: string, why: Refusal): never {
+  throw why === 'closed' ? noSuchPool(name) : poolRefusal(name, why);
 }

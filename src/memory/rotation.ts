@@ -55,6 +55,11 @@ export class Rotation {
     return at(this.#pids, this.#advance());
   }
 
+  /** Whether the ring is still the pool's that it was made for. */
+  get isOpen(): boolean {
+    return this.#words[this.#epochWord] === this.#epoch;
+  }
+
   #advance(): number {
     const index = this.#index;
     this.#left--;
@@ -79,7 +84,7 @@ export class Rotation {
     const { layout } = addon;
     const claimed = addon.claim(this.#ring, BLOCK, this.#block);
     // The ring may have become another pool's, even between a look at the epoch and the claim: so the look comes after.
-    if (this.#words[this.#epochWord] !== this.#epoch) {
+    if (!this.isOpen) {
       this.#left = 0;
       this.#refuse('closed');
     }

@@ -22,7 +22,7 @@ import { type WindowContext, type WindowOptions, Windows } from './windows.js';
 export type Wait = number | ((pid: number) => unknown);
 
 export interface BalancerEvents {
-  /** A refresh is complete: these pids are in rotation, and their number is the new original. */
+  /** A refresh is complete and found replicas: these pids are in rotation, and their number is the new original. */
   refresh: [{ readonly pids: readonly number[] }];
   /** The pool has a replica again. */
   connect: [];
@@ -367,7 +367,11 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       if (wait > 0) await sleep(wait, undefined, { signal: ended });
       return;
     }
-    await Promise.all(this.#supervisor.present().map((replica) => waitFor(replica, wait)));
+    const present = this.#supervisor.present();
+    await Promise.all(present.map((replica) => waitFor(replica, wait)));
+    // A dead replica's ping has not waited for the transactions of others on its pid.
+    const someDied = present.some(({ state }) => state === 'dead');
+    if (someDied) await this.drained(performance.now() + DEFAULT_TIMEOUT, ended);
   }
 
   async #close(): Promise<void> {

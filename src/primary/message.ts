@@ -79,6 +79,11 @@ export class Message implements Outgoing<ToReplica>, Limited {
     return this.#caller === undefined;
   }
 
+  /** Nobody waits for it: there is no point in sending it. */
+  get isVoid(): boolean {
+    return this.settled;
+  }
+
   carriedBy(carrier: Carrier, id: number): void {
     this.#carrier = carrier;
     this.id = id;

@@ -13,6 +13,7 @@ import type { ReplicaProcess } from './replica-process.js';
 const underWay = new Map<ReplicaProcess, Map<number, Message>>();
 
 function request(replica: ReplicaProcess, [, id, kind, target, payload, timeout, idempotent]: Request): void {
+  if (replica.state === 'dead') return; // its last words: nobody waits for an answer
   const requests = underWay.get(replica) ?? new Map<number, Message>();
   underWay.set(replica, requests);
   if (requests.has(id)) return; // a replica that repeats an id spoils its own calls only

@@ -163,6 +163,7 @@ export class ReplicaProcess implements Carrier {
       this.post(['cancel', message.id]); // unfinished until the replica says so
     } else {
       this.#inFlight.delete(message.id);
+      this.#outbox.voided(message);
       this.#count();
     }
   }
@@ -202,7 +203,8 @@ export class ReplicaProcess implements Carrier {
 
   #receive(message: unknown): void {
     if (!isOurs(message)) return;
-    this.#counters.malformed += unpack(message, isToPrimary, (entry) => this.#take(entry));
+    const malformed = unpack(message, isToPrimary, (entry) => this.#take(entry));
+    this.#counters.malformed += malformed; // read after #take, which counts as well
   }
 
   #take(entry: ToPrimary): void {

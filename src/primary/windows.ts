@@ -4,6 +4,7 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BallermannError } from '../errors.js';
 
 export interface WindowOptions {
@@ -23,6 +24,12 @@ export interface Gate {
   open(): void;
   close(): void;
 }
+
+/**
+ * ms between two windows in a row: for what waits meanwhile. Transactions in threads and other processes look for
+ * the end of a window every 2 ms.
+ */
+const BETWEEN = 5;
 
 /** One window that is or was open. */
 interface Window {
@@ -95,7 +102,11 @@ export class Windows {
     this.#last = last;
     this.#waiting.add(ended);
     try {
-      if (before !== undefined) await unlessAborted(ended.signal, before);
+      if (before !== undefined)
+        await unlessAborted(
+          ended.signal,
+          before.then(() => sleep(BETWEEN)),
+        );
       this.#waiting.delete(ended);
       return await task();
     } finally {

@@ -61,6 +61,7 @@ export class Mailbox {
   readonly #codec: Codec;
   readonly #answers: Answers;
   readonly #running = new Map<number, RunningContext>();
+  readonly #cancelled = new Set<number>();
   #handler: Handler | undefined;
   /** What came before there was a handler. */
   readonly #waiting: Delivery[] = [];
@@ -86,9 +87,9 @@ export class Mailbox {
   }
 
   deliver(delivery: Delivery): void {
+    if (this.#stopped && this.#handler === undefined && delivery[0] !== 'ping') return;
     if (this.#waiting.length > 0 || (this.#handler === undefined && delivery[0] !== 'ping')) {
-      if (this.#stopped && delivery[0] !== 'ping') this.#answers.failure(delivery[1], stopping());
-      else this.#waiting.push(delivery);
+      this.#waiting.push(delivery);
     } else if (delivery[0] === 'ping') {
       this.#ping(delivery[1]);
     } else {
@@ -99,19 +100,19 @@ export class Mailbox {
   /** The caller of `id` has gone. */
   cancel(id: number): void {
     this.#running.get(id)?.abort();
-    const index = this.#waiting.findIndex((delivery) => delivery[1] === id);
-    if (index === -1) return;
-    this.#waiting.splice(index, 1);
+    if (!this.#waiting.some((delivery) => delivery[1] === id)) return;
+    this.#cancelled.add(id); // it keeps its turn: messages are counted as taken in the order in which they came
     this.#answers.failure(id, new Error('cancelled before it was begun'));
   }
 
-  /** Resolves when everything is finished. What still waits for a handler is refused. */
+  /**
+   * Resolves when everything is finished that was begun. What still waits for a handler is never begun: the primary
+   * sees that when the replica is gone, and sends it to another.
+   */
   stop(): Promise<void> {
     this.#stopped = true;
-    for (const [kind, id] of this.#waiting.splice(0)) {
-      if (kind === 'ping') this.#ping(id);
-      else this.#answers.failure(id, stopping());
-    }
+    const waiting = this.#waiting.splice(0);
+    for (const [kind, id] of waiting) if (kind === 'ping') this.#ping(id);
     return new Promise((resolve) => {
       this.#idle.push(resolve);
       this.#settle();
@@ -123,6 +124,10 @@ export class Mailbox {
   }
 
   #run(kind: 'call' | 'cast', id: number, payload: Payload): void {
+    if (this.#cancelled.delete(id)) {
+      this.#answers.taken();
+      return;
+    }
     const context = new RunningContext(kind);
     const stretch = this.#last;
     stretch.unfinished++;
@@ -188,8 +193,4 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
   );
-}
-
-function stopping(): Error {
-  return new Error('the replica is shutting down and has no handler');
 }

@@ -28,12 +28,16 @@ export interface Outgoing<Entry> {
   /** Called as the item goes out; undefined where it no longer should. */
   depart(): Entry | undefined;
   readonly weight: number;
+  /** True where it no longer should go out. */
+  readonly isVoid: boolean;
 }
 
 export class Outbox<Entry> {
   readonly #port: Port;
   #waiting: Outgoing<Entry>[] = [];
   #weight = 0;
+  /** At least what void items weigh that still wait. */
+  #voidWeight = 0;
   #corked: boolean;
   #underWay = false;
   #scheduled = false;
@@ -48,9 +52,16 @@ export class Outbox<Entry> {
 
   /** False where the outbox is full or closed; the item was not taken then. */
   push(item: Outgoing<Entry>): boolean {
-    if (this.#closed || (this.#weight > 0 && this.#weight + item.weight > MAX_WAITING)) return false;
+    if (this.#closed) return false;
+    if (this.#isFullFor(item) && this.#voidWeight > 0) this.#sweep();
+    if (this.#isFullFor(item)) return false;
     this.post(item);
     return true;
+  }
+
+  /** A waiting item has become void: its room is found again when it is needed. */
+  voided(item: Outgoing<Entry>): void {
+    this.#voidWeight += item.weight;
   }
 
   /** As push, for what must not be refused (it is small and there is at most one for each entry received). */
@@ -90,6 +101,16 @@ export class Outbox<Entry> {
     this.#weight = 0;
     this.#settleDrained();
     return left;
+  }
+
+  #isFullFor(item: Outgoing<Entry>): boolean {
+    return this.#weight > 0 && this.#weight + item.weight > MAX_WAITING;
+  }
+
+  #sweep(): void {
+    this.#waiting = this.#waiting.filter((item) => !item.isVoid);
+    this.#weight = this.#waiting.reduce((sum, item) => sum + item.weight, 0);
+    this.#voidWeight = 0;
   }
 
   #schedule(): void {
@@ -135,5 +156,5 @@ export class Outbox<Entry> {
 
 /** An item that always goes out as it is. */
 export function fixed<Entry>(entry: Entry, weight: number = ENTRY_WEIGHT): Outgoing<Entry> {
-  return { weight, depart: () => entry };
+  return { weight, isVoid: false, depart: () => entry };
 }

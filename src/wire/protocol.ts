@@ -69,7 +69,12 @@ const optional =
   (value) =>
     value === undefined || check(value);
 
-const isErrorData: Check = (value) => {
+/** Deeper causes than these never come from toErrorData; a limit keeps a forged chain from filling the stack. */
+const MAX_CAUSES = 2;
+
+const isErrorData: Check = (value) => isErrorChain(value, MAX_CAUSES);
+
+function isErrorChain(value: unknown, causes: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const { name, message, stack, code, pid, exitCode, signal, cause } = value as Record<string, unknown>;
   return (
@@ -77,9 +82,9 @@ const isErrorData: Check = (value) => {
     isText(message) &&
     [stack, code, signal].every(optional(isText)) &&
     [pid, exitCode].every(optional(isId)) &&
-    optional(isErrorData)(cause)
+    (cause === undefined || (causes > 0 && isErrorChain(cause, causes - 1)))
   );
-};
+}
 
 const toReplica = new Map<string, readonly Check[]>([
   ['call', [isId, isPayload]],
