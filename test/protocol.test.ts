@@ -1,0 +1,499 @@
+/** What passes between the processes: its checks and codecs alone, and a real replica that does not keep to them. */
+
+import cluster, { type Worker } from 'node:cluster';
+import { once } from 'node:events';
+import { isDeepStrictEqual } from 'node:util';
+import { type Balancer, BallermannError, balance, call, ping, type Supervisor } from 'ballermann';
+import fc from 'fast-check';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { fromErrorData, toErrorData } from '#src/errors.js';
+import { codecs } from '#src/wire/codec.js';
+import { isOurs, isToPrimary, isToReplica, unpack } from '#src/wire/protocol.js';
+import { pidAt, upPids } from './gate.js';
+import { downOf, fixture, rejects, start, until } from './helpers.js';
+
+type Fits = (value: unknown) => boolean;
+
+/** The protocol told a second time, as plainly as can be: what the checks of the source are held against. */
+const isId: Fits = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isText: Fits = (value) => typeof value === 'string';
+const isPayload: Fits = (value) => isText(value) || value instanceof Uint8Array;
+const isError: Fits = (value) => {
+  const { name, message, cause } = Object(value);
+  return isText(name) && isText(message) && (cause === undefined || isError(cause));
+};
+const toReplica: Record<string, Fits[]> = {
+  call: [isId, isPayload],
+  cast: [isId, isPayload],
+  ping: [isId],
+  cancel: [isId],
+  stop: [isText],
+  result: [isId, isPayload],
+  failure: [isId, isError],
+};
+const toPrimary: Record<string, Fits[]> = {
+  hello: [isId],
+  ready: [],
+  crash: [isError],
+  leave: [isText],
+  result: [isId, isPayload],
+  failure: [isId, isError],
+  request: [
+    isId,
+    (kind) => kind === 'call' || kind === 'cast' || kind === 'ping',
+    (target) => isText(target) || isId(target),
+    isPayload,
+    (timeout) => Number(timeout) >= 0 && Number(timeout) < 2 ** 31,
+    (idempotent) => idempotent === true || idempotent === false,
+  ],
+  cancel: [isId],
+};
+
+const id = fc.maxSafeNat();
+const text = fc.string();
+const payload = fc.oneof(text, fc.uint8Array());
+const { error } = fc.letrec<{ error: unknown }>((tie) => ({
+  error: fc.record(
+    {
+      name: text,
+      message: text,
+      stack: text,
+      code: text,
+      pid: id,
+      exitCode: fc.nat(255),
+      signal: text,
+      cause: fc.oneof({ maxDepth: 2, withCrossShrink: true }, fc.constant(undefined), tie('error')),
+    },
+    { requiredKeys: ['name', 'message'] },
+  ),
+}));
+const kind = fc.constantFrom('call', 'cast', 'ping');
+const timeout = fc.double({ min: 0, max: 2 ** 31 - 1, noNaN: true });
+
+const entriesToReplica = fc.oneof(
+  fc.tuple(fc.constantFrom('call', 'cast', 'result'), id, payload),
+  fc.tuple(fc.constantFrom('ping', 'cancel'), id),
+  fc.tuple(fc.constant('stop'), text),
+  fc.tuple(fc.constant('failure'), id, error),
+);
+const entriesToPrimary = fc.oneof(
+  fc.tuple(fc.constantFrom('hello', 'cancel'), id),
+  fc.constant(['ready']),
+  fc.tuple(fc.constant('crash'), error),
+  fc.tuple(fc.constant('leave'), text),
+  fc.tuple(fc.constant('result'), id, payload),
+  fc.tuple(fc.constant('failure'), id, error),
+  fc.tuple(fc.constant('request'), id, kind, fc.oneof(text, id), payload, timeout, fc.boolean()),
+);
+
+const directions = [
+  { name: 'to the primary', fits: isToPrimary as Fits, shapes: toPrimary, valid: entriesToPrimary },
+  { name: 'to a replica', fits: isToReplica as Fits, shapes: toReplica, valid: entriesToReplica },
+];
+
+/** A value that fits no place of any entry. */
+const misfit = fc.constantFrom<unknown[]>(null, -1, [], undefined, Number.NaN, Symbol('s'), () => {}, {});
+
+for (const { name, fits, shapes, valid } of directions) {
+  test(`every entry ${name} of the protocol's shape fits`, () => {
+    fc.assert(fc.property(valid, (entry) => fits(entry)));
+  });
+
+  test(`what fits an entry ${name} has the protocol's shape, whatever came`, () => {
+    const likely = fc
+      .tuple(
+        fc.constantFrom(...Object.keys(shapes), '__proto__', 'constructor', ''),
+        fc.array(fc.jsonValue()),
+      )
+      .map(([tag, fields]) => [tag, ...fields]);
+    const isShaped = (entry: unknown): boolean => {
+      if (!Array.isArray(entry) || typeof entry[0] !== 'string') return false;
+      const checks = Object.hasOwn(shapes, entry[0]) ? (shapes[entry[0]] as Fits[]) : undefined;
+      return checks?.length === entry.length - 1 && checks.every((check, i) => check(entry[i + 1]));
+    };
+    const anything = fc.anything({ withBigInt: true, withDate: true, withMap: true, withSparseArray: true });
+    fc.assert(
+      fc.property(fc.oneof(fc.jsonValue(), anything, likely), (value) => !fits(value) || isShaped(value)),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test(`an entry ${name} that is changed in one place is refused`, () => {
+    fc.assert(
+      fc.property(valid, fc.nat(), misfit, (entry, place, value) => {
+        const changed = [...entry];
+        changed[place % entry.length] = value;
+        assert.not(fits(changed), `place ${place % entry.length}`);
+        assert.not(fits([...entry, value]), 'one field more');
+        assert.not(fits(entry.slice(0, -1)), 'one field less');
+        assert.not(fits({ ...entry, length: entry.length }), 'no array');
+      }),
+    );
+  });
+
+  test(`the depth of an error ${name} does no harm`, () => {
+    const tag = 'failure';
+    let deep: object = { name: 'Error', message: 'the innermost' };
+    for (let i = 0; i < 100_000; i++) deep = { name: 'Error', message: 'one more', cause: deep };
+    const circular: { name: string; message: string; cause?: object } = {
+      name: 'Error',
+      message: 'circular',
+    };
+    circular.cause = circular;
+    for (const data of [deep, circular]) assert.type(fits([tag, 1, data]), 'boolean');
+  });
+}
+
+test('an envelope is ours by its command; what does not fit in it is counted and the rest is taken', () => {
+  const cmd = 'NODE_BALLERMANN';
+  for (const value of [null, undefined, 1, 'NODE_BALLERMANN', {}, [], { cmd: 'NODE_CLUSTER' }, { cmd: {} }])
+    assert.not(isOurs(value));
+  assert.ok(isOurs({ cmd, batch: [] }));
+  const taken: unknown[] = [];
+  const take = (entry: unknown): void => void taken.push(entry);
+  for (const batch of [undefined, null, 'ping', { 0: ['ping', 1], length: 1 }])
+    assert.is(unpack({ batch }, isToReplica, take), 1);
+  assert.is(unpack({ batch: [] }, isToReplica, take), 0);
+  assert.equal(taken, []);
+  assert.is(unpack({ batch: [['ping', 1], ['pong', 2], null, ['ping', 3]] }, isToReplica, take), 2);
+  assert.equal(taken, [
+    ['ping', 1],
+    ['ping', 3],
+  ]);
+});
+
+/** As it looks when it has been sent as JSON. */
+function sent(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
+}
+
+test('every error becomes data that fits the protocol, and comes back with its name, message and code', () => {
+  fc.assert(
+    fc.property(text, text, fc.option(text), fc.option(text), (name, message, code, cause) => {
+      const error = new Error(message, cause === null ? undefined : { cause: new TypeError(cause) });
+      Object.defineProperty(error, 'name', { value: name });
+      if (code !== null) Object.assign(error, { code });
+      const data = sent(toErrorData(error));
+      assert.ok(isToPrimary(['failure', 1, data]));
+      const back = fromErrorData(data as ReturnType<typeof toErrorData>) as Error & { code?: string };
+      assert.instance(back, Error);
+      assert.is(back.name, name);
+      assert.is(back.message, message);
+      assert.is(back.stack, error.stack);
+      assert.is(back.code, code ?? undefined);
+      assert.is((back.cause as Error | undefined)?.message, cause ?? undefined);
+    }),
+  );
+});
+
+test('toErrorData never throws, and what it gives fits the protocol, whatever was thrown', () => {
+  const fail = (): never => {
+    throw new Error('hostile');
+  };
+  const everyTrap = Object.fromEntries(
+    Reflect.ownKeys(Reflect)
+      .filter((key) => typeof key === 'string')
+      .map((key) => [key, fail]),
+  );
+  const revoked = Proxy.revocable({}, {});
+  revoked.revoke();
+  const self = new Error('its own cause');
+  self.cause = self;
+  const field = (name: string, value: unknown): Error =>
+    Object.defineProperty(new Error('e'), name, { value });
+  const getter = (name: string): Error => Object.defineProperty(new Error('e'), name, { get: fail });
+  const hostile = [
+    new Proxy(new Error(), everyTrap),
+    new Proxy({}, everyTrap),
+    new Proxy(() => {}, everyTrap),
+    revoked.proxy,
+    self,
+    ...['name', 'message', 'stack', 'code', 'cause'].map(getter),
+    ...['name', 'message', 'stack', 'code', 'cause'].map((name) => field(name, { toString: fail })),
+    ...['name', 'message', 'stack', 'code', 'cause'].map((name) => field(name, Symbol('s'))),
+    ...['name', 'message', 'stack', 'code', 'cause'].map((name) => field(name, null)),
+    field('message', 'x'.repeat(10_000_000)),
+    { [Symbol.for('nodejs.util.inspect.custom')]: fail },
+    Object.create(Error.prototype),
+    Object.create(null),
+    new AggregateError([1, 2], 'many'),
+    // The class is exported, so a handler can throw one with any fields.
+    ...[-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60].map(
+      (number) => new BallermannError('ERR_CLOSED', 'made up', { pid: number, exitCode: number }),
+    ),
+    new BallermannError('ERR_CLOSED', 'made up', { signal: 9 as never, pid: '1' as never }),
+  ];
+  const check = (thrown: unknown): void => {
+    const data = toErrorData(thrown);
+    assert.ok(isToPrimary(['failure', 1, data]), `as it is: ${JSON.stringify(data).slice(0, 200)}`);
+    assert.ok(isToPrimary(['failure', 1, sent(data)]), `as JSON: ${JSON.stringify(data).slice(0, 200)}`);
+    assert.ok(JSON.stringify(data).length < 1_000_000);
+  };
+  for (const thrown of hostile) check(thrown);
+  fc.assert(fc.property(fc.anything({ withBigInt: true, withMap: true, withNullPrototype: true }), check));
+});
+
+test('a payload decodes to what was encoded', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      const { encode, decode } = codecs.json;
+      assert.equal(decode(encode(value)), sent(value));
+    }),
+  );
+  const cloneable = fc.anything({
+    withBigInt: true,
+    withDate: true,
+    withMap: true,
+    withSet: true,
+    withTypedArray: true,
+  });
+  fc.assert(
+    fc.property(cloneable, (value) => {
+      const { encode, decode } = codecs.advanced;
+      return isDeepStrictEqual(decode(encode(value)), value);
+    }),
+  );
+  for (const { encode, decode } of Object.values(codecs)) assert.is(decode(encode(undefined)), undefined);
+});
+
+test('what cannot be encoded is a TypeError that says so', () => {
+  for (const value of [() => {}, Symbol('s'), new Proxy({}, { ownKeys: () => [1] as never })]) {
+    for (const { encode } of Object.values(codecs)) {
+      assert.throws(
+        () => encode(value),
+        (error: unknown) => error instanceof TypeError && /^message must be serializable/.test(error.message),
+      );
+    }
+  }
+});
+
+/** Resolves when so many entries that did not fit have been counted, and not one more. */
+async function counted(pool: Balancer, expected: number): Promise<void> {
+  const malformed = await until(
+    () => pool.stats().malformed >= expected && pool.stats().malformed,
+    `${expected} misfits to be counted`,
+    3_000,
+  ).catch(() => pool.stats().malformed);
+  assert.is(malformed, expected);
+}
+
+/** Supervises hostile replicas; an uncaught error of the primary fails the test that caused it. */
+async function besieged(
+  work: (
+    pool: Balancer,
+    forge: (message: object) => Promise<unknown>,
+    supervisor: Supervisor,
+  ) => Promise<void>,
+  serialization: 'json' | 'advanced' = 'json',
+): Promise<void> {
+  const uncaught: unknown[] = [];
+  const note = (error: unknown): void => void uncaught.push(error);
+  process.on('uncaughtException', note);
+  try {
+    await using supervisor = await start({ exec: fixture('hostile.mjs'), serialization, intensity: 100 });
+    await using pool = await balance(supervisor, 'pool');
+    const replica = pidAt(pool.pids(), 0);
+    await work(pool, (message) => call(replica, message), supervisor);
+    assert.equal(uncaught, []);
+    await until(() => upPids(supervisor).length === 2, 'both replicas to be there');
+    await pool.refresh();
+    for (const pid of pool.pids()) assert.equal(await call(pid, { op: 'echo', value: [pid] }), [pid]);
+    assert.equal(uncaught, []);
+    assert.equal(Object.keys(Object.prototype), []);
+    assert.is(({} as { polluted?: unknown }).polluted, undefined);
+  } finally {
+    process.off('uncaughtException', note);
+  }
+}
+
+test('forged entries are dropped one by one and counted', () =>
+  besieged(async (pool, forge) => {
+    const data = { name: 'Error', message: 'forged' };
+    const batch = [
+      ['no such tag'],
+      ['__proto__'],
+      ['constructor', 1],
+      ['toString'],
+      [],
+      null,
+      5,
+      'result',
+      {},
+      [null],
+      [['result', 1, '']],
+      ['result'],
+      ['result', '1', ''],
+      ['result', 1, 5],
+      ['result', 1, null],
+      ['result', -1, ''],
+      ['result', 1.5, ''],
+      ['result', 1, '', 'more'],
+      ['failure', 1, {}],
+      ['failure', 1, { ...data, name: 1 }],
+      ['failure', 1, { ...data, stack: {} }],
+      ['failure', 1, { ...data, pid: 'one' }],
+      ['failure', 1, { ...data, cause: 'text' }],
+      ['failure', 1, { ...data, cause: { ...data, cause: {} } }],
+      ['request', 1, 'explode', 'pool', '', 5, false],
+      ['request', 1, 'call', null, '', 5, false],
+      ['request', 1, 'call', 'pool', {}, 5, false],
+      ['request', 1, 'call', 'pool', '', -1, false],
+      ['request', 1, 'call', 'pool', '', 2 ** 31, false],
+      ['request', 1, 'call', 'pool', '', 5, 'no'],
+      ['hello', '1'],
+      ['ready', 1],
+      ['crash', 'text'],
+      ['leave', {}],
+      ['cancel', '1'],
+      // The primary's own tags, sent back to it.
+      ['call', 1, '""'],
+      ['stop', 'now'],
+      // They fit, but answer nothing that was asked.
+      ['result', 1_000_000, '""'],
+      ['failure', 1_000_000, data],
+    ];
+    await forge({ op: 'forge', batch });
+    await counted(pool, batch.length);
+    for (const notABatch of [null, 'text', 5, { length: 1 }]) await forge({ op: 'forge', batch: notABatch });
+    await forge({ op: 'forge' });
+    await counted(pool, batch.length + 5);
+    await forge({ op: 'repeat', entry: ['no such tag'], times: 100_000 });
+    await counted(pool, batch.length + 100_005);
+  }));
+
+test('a forged answer settles the call once, and its own answer is the one too many', () =>
+  besieged(async (pool, forge) => {
+    const batch = [
+      ['result', 1, '"forged"'],
+      ['result', 1, '"again"'],
+      ['failure', 1, { name: 'Error', message: 'and again' }],
+    ];
+    assert.is(await forge({ op: 'forge', batch }), 'forged'); // the first call to that replica has id 1
+    await counted(pool, 3);
+    await rejects(forge({ op: 'forge', batch: [['result', 2, '{no JSON']] }), 'ERR_PROTOCOL');
+    const failed = forge({
+      op: 'forge',
+      batch: [['failure', 3, { name: '__proto__', message: 'constructor' }]],
+    });
+    assert.is(((await rejects(failed, 'ERR_REMOTE')).cause as Error).name, '__proto__');
+    await counted(pool, 5);
+  }));
+
+test('no field of a forged entry touches a prototype', () =>
+  besieged(async (pool, forge) => {
+    const pollution =
+      '"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":"text","then":1';
+    const error = `{"name":"N","message":"m",${pollution}}`;
+    const failed = forge({ op: 'forgeText', text: `[["failure",1,${error}]]` });
+    const failure = await rejects(failed, 'ERR_REMOTE');
+    assert.is((failure.cause as { polluted?: unknown }).polluted, undefined);
+    assert.equal(Object.keys(failure.cause as object), []);
+    const malformed = `[{${pollution}},["crash",{${pollution}}],["failure",2,{${pollution},"name":{${pollution}},"message":""}]]`;
+    await forge({ op: 'forgeText', text: malformed });
+    await counted(pool, 4); // with the first call's own answer
+    const value = JSON.parse(`{${pollution}}`);
+    const reply = await forge({ op: 'echo', value });
+    assert.is(JSON.stringify(reply), JSON.stringify(value)); // a message may hold such names: they are the user's
+  }));
+
+test('forged requests harm nobody but their sender', () =>
+  besieged(async (pool, forge) => {
+    const [self, other] = [pidAt(pool.pids(), 0), pidAt(pool.pids(), 1)];
+    const targets = ['nowhere', '__proto__', '', 'pool', self, other, 0, 2 ** 52];
+    const batch = targets.flatMap((target, i) =>
+      ['call', 'cast', 'ping'].map((kind, j) => [
+        'request',
+        3 * i + j,
+        kind,
+        target,
+        '{no JSON',
+        1_000,
+        true,
+      ]),
+    );
+    await forge({ op: 'forge', batch });
+    await forge({ op: 'forge', batch }); // the same ids again
+    await forge({ op: 'repeat', entry: ['request', 1_000, 'call', 'nowhere', '', 0, false], times: 20_000 });
+    await forge({ op: 'repeat', entry: ['cancel', 1_000], times: 20_000 });
+    await ping(self);
+    await ping(other);
+    assert.is(pool.stats().malformed, 0);
+    assert.is(pool.pids().length, 2);
+  }));
+
+test('an error that is nested without end, or its own cause, does not end the primary', async () => {
+  const open = '{"name":"N","message":"m","cause":';
+  await besieged(async (pool, forge) => {
+    const nested = `${open.repeat(50_000)}{"name":"N","message":"m"}${'}'.repeat(50_000)}`;
+    await forge({ op: 'forgeText', text: `[["crash",${nested}]]` });
+    await forge({ op: 'forgeText', text: `[["failure",2,${nested}]]` }).catch(() => {});
+    await ping(pidAt(pool.pids(), 0));
+  });
+  await besieged(async (pool, forge) => {
+    await forge({ op: 'forgeCircular', tag: 'crash' }).catch(() => {});
+    await forge({ op: 'forgeCircular', tag: 'failure', id: 2 }).catch(() => {});
+    await ping(pidAt(pool.pids(), 0));
+  }, 'advanced');
+});
+
+test('a replica that speaks another protocol is ended, with that reason, and restarted', () =>
+  besieged(async (pool, forge, supervisor) => {
+    const replica = pidAt(pool.pids(), 0);
+    const down = downOf(supervisor, replica);
+    const forged = forge({ op: 'forge', batch: [['hello', 99]] });
+    forged.catch(() => {}); // its answer may come before its end
+    const event = await down;
+    assert.is(event.signal, 'SIGKILL');
+    assert.is((event.error as BallermannError).code, 'ERR_PROTOCOL');
+    assert.match((event.error as Error).message, /99/);
+  }));
+
+test("the user's own messages go through beside ours, and nobody's listener sees ours", async () => {
+  await using supervisor = await start({ exec: fixture('plain.mjs'), replicas: 1 });
+  await using pool = await balance(supervisor, 'pool');
+  const worker = workerOf(pool.pid());
+  const received: unknown[] = [];
+  const onAll = (from: Worker, message: unknown): void => {
+    if (from === worker) received.push(message);
+  };
+  cluster.on('message', onAll);
+  worker.on('message', (message) => received.push(message));
+  const own = [
+    { cmd: 'ballermann', batch: [['ping', 1]] },
+    { cmd: 'own' },
+    { batch: [['result', 1, '']] },
+    ['call', 1, ''],
+    'text',
+    0,
+    false,
+    null,
+  ];
+  for (const message of own) {
+    const answered = once(worker, 'message');
+    worker.send(message as never);
+    assert.equal((await answered)[0], { answer: message });
+  }
+  assert.equal(await pool.call({}), own); // what the replica's listener saw
+  const sentByReplica = once(worker, 'message');
+  await pool.call({ send: { from: 'the replica' } });
+  assert.equal((await sentByReplica)[0], { from: 'the replica' });
+  await ping(pool.pid());
+  pool.cast({});
+  assert.equal(await pool.call({}), own);
+  const expected = [...own.map((message) => ({ answer: message })), { from: 'the replica' }];
+  assert.equal(
+    received,
+    expected.flatMap((message) => [message, message]), // both listeners saw each
+  );
+  cluster.off('message', onAll);
+  assert.is(pool.stats().malformed, 0);
+});
+
+function workerOf(pid: number): Worker {
+  const worker = Object.values(cluster.workers ?? {}).find((each) => each?.process.pid === pid);
+  if (worker === undefined) throw new Error(`no worker has pid ${pid}`);
+  return worker;
+}
+
+test.run();
