@@ -22,7 +22,7 @@ import { type WindowContext, type WindowOptions, Windows } from './windows.js';
 export type Wait = number | ((pid: number) => unknown);
 
 export interface BalancerEvents {
-  /** A refresh is complete and found replicas: these pids are in rotation, and their number is the new original. */
+  /** A refresh is complete, also where it found nobody: these pids are in rotation, and their number is the new original. */
   refresh: [{ readonly pids: readonly number[] }];
   /** The pool has a replica again. */
   connect: [];

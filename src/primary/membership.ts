@@ -10,7 +10,7 @@ import type { Supervisor, SupervisorObserver } from './supervisor.js';
 export interface MembershipListener {
   /** The members are others now. */
   changed(): void;
-  /** A refresh is complete, and there are members. */
+  /** A refresh is complete. */
   refreshed(): void;
   /** There will be no members any more. */
   ended(): void;
@@ -134,7 +134,7 @@ export class Membership implements SupervisorObserver {
     }
     if (!this.mayGrow) return false;
     if (this.#members.size === 0) this.#lookAgain();
-    else this.#listener.refreshed();
+    this.#listener.refreshed();
     return true;
   }
 
