@@ -72,7 +72,9 @@ Napi::Value OwnSlot(const Napi::CallbackInfo& info) { return Napi::Number::New(i
 
 Napi::Value OpenRing(const Napi::CallbackInfo& info) {
   const uint32_t max_queue = info[1].As<Napi::Number>().Uint32Value();
-  return index_or_undefined(info.Env(), open_ring(segment(info.Env()), name_arg(info), max_queue));
+  const bool least_queue = info[2].As<Napi::Boolean>().Value();
+  return index_or_undefined(info.Env(),
+                            open_ring(segment(info.Env()), name_arg(info), max_queue, least_queue));
 }
 
 Napi::Value FindRing(const Napi::CallbackInfo& info) {
@@ -162,6 +164,7 @@ Napi::Object layout_object(Napi::Env env) {
       {"ringWord", offsetof(Ring, word)},
       {"ringEpoch", offsetof(Ring, epoch)},
       {"ringMaxQueue", offsetof(Ring, max_queue)},
+      {"ringLeastQueue", offsetof(Ring, least_queue)},
       {"rotationBytes", sizeof(Rotation)},
       {"rotationKey", offsetof(Rotation, key)},
       {"rotationCount", offsetof(Rotation, count)},

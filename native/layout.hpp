@@ -64,6 +64,7 @@ struct alignas(kCacheLine) Ring {
   alignas(kCacheLine) std::atomic<uint32_t> epoch;  // odd while a pool owns the ring
   std::atomic<uint32_t> callers;                    // how many rotations have joined
   std::atomic<uint32_t> max_queue;                  // unfinished messages at which a replica is passed over
+  std::atomic<uint32_t> least_queue;  // 1: the replica with fewer unfinished messages is chosen; 0: the next
   alignas(8) std::atomic<uint64_t> name_length;
   std::atomic<uint64_t> name[kNameBytes / 8];  // UTF-8, zero padded
   Table tables[2];                             // generation g lives in tables[g & 1]

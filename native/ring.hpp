@@ -65,9 +65,9 @@ inline Claimed claim(Ring& ring, uint32_t wanted, Rotation& own) {
       own.key = key_of(word);  // not yet proven: only a swap from this very key makes use of it
     }
     if (own.count == 0) {
-      const uint64_t again = ring.word.load(std::memory_order_acquire);
-      if (key_of(again) == own.key) return Claimed::kEmpty;
-      word = again;
+      // Proven as a claim is, by a swap that changes nothing: a mere load may see an old word.
+      if (ring.word.compare_exchange_weak(word, word, std::memory_order_acq_rel, std::memory_order_acquire))
+        return Claimed::kEmpty;
       continue;
     }
     const uint32_t tickets = std::max(wanted / own.count, 1u) * own.count;
@@ -139,7 +139,7 @@ struct Name {
 
 // Publisher only. Takes a free ring for `name`, with an empty table and not paused; kPoolCount if all are
 // taken.
-inline uint32_t open_ring(Segment& segment, const Name& name, uint32_t max_queue) {
+inline uint32_t open_ring(Segment& segment, const Name& name, uint32_t max_queue, bool least_queue = false) {
   for (uint32_t index = 0; index < kPoolCount; ++index) {
     Ring& ring = segment.rings[index];
     const uint32_t epoch = ring.epoch.load(std::memory_order_relaxed);
@@ -149,6 +149,7 @@ inline uint32_t open_ring(Segment& segment, const Name& name, uint32_t max_queue
     for (uint32_t i = 0; i < kNameBytes / 8; ++i)
       ring.name[i].store(name.words[i], std::memory_order_relaxed);
     ring.max_queue.store(max_queue, std::memory_order_relaxed);
+    ring.least_queue.store(least_queue ? 1 : 0, std::memory_order_relaxed);
     ring.callers.store(0, std::memory_order_relaxed);
     publish(ring, nullptr, 0);
     resume(ring);

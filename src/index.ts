@@ -18,7 +18,7 @@ export { BallermannError, type ErrorCode } from './errors.js';
 export type { TransactionOptions } from './memory/transactions.js';
 export type { CallOptions, PingOptions } from './options.js';
 export type { Balancer, BalancerEvents, BalancerStats, ReplicaStats, Wait } from './primary/balancer.js';
-export type { BalancerOptions } from './primary/balancer-options.js';
+export type { BalancerOptions, Selection } from './primary/balancer-options.js';
 export type { ChildInfo, ChildState } from './primary/child.js';
 export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
 export type { DownEvent, Supervisor, SupervisorEvents, UpEvent } from './primary/supervisor.js';

@@ -24,7 +24,7 @@ function isOpen(ring: number): boolean {
 }
 
 function open(name: string, maxQueue = 0xffff_ffff): number {
-  const ring = native.openRing(name, maxQueue);
+  const ring = native.openRing(name, maxQueue, false);
   if (ring === undefined) throw new Error('the segment is full');
   return ring;
 }
@@ -281,8 +281,8 @@ test('names: up to the limit in bytes of UTF-8, and told apart by every byte', (
   for (const [name, ring] of rings) assert.is(native.findRing(name as string), ring);
   assert.is(new Set(rings.map(([, ring]) => ring)).size, rings.length);
   assert.is(native.findRing('nobody'), undefined);
-  assert.throws(() => native.openRing(`${longest}x`, 1), RangeError);
-  assert.throws(() => native.openRing(`${umlauts}ü`, 1), RangeError);
+  assert.throws(() => native.openRing(`${longest}x`, 1, false), RangeError);
+  assert.throws(() => native.openRing(`${umlauts}ü`, 1, false), RangeError);
 });
 
 test('there is room for every pool and no more; a closed one makes room', () => {

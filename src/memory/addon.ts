@@ -25,6 +25,7 @@ export interface Layout {
   readonly ringWord: number;
   readonly ringEpoch: number;
   readonly ringMaxQueue: number;
+  readonly ringLeastQueue: number;
   readonly rotationBytes: number;
   readonly rotationKey: number;
   readonly rotationCount: number;
@@ -47,7 +48,7 @@ export interface Addon {
   attachSegment(fd: number, slot: number): void;
   sharedMemory(): SharedArrayBuffer | undefined;
   ownSlot(): number;
-  openRing(name: string, maxQueue: number): number | undefined;
+  openRing(name: string, maxQueue: number, leastQueue: boolean): number | undefined;
   findRing(name: string): number | undefined;
   closeRing(ring: number): void;
   publish(ring: number, pidsAndSlots: Uint32Array): void;

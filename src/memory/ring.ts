@@ -14,9 +14,9 @@ export class Ring {
   readonly #segment: Segment;
 
   /** @throws BallermannError ERR_SEGMENT_FULL when every ring has a pool. */
-  constructor(segment: Segment, name: string, maxQueueLength: number) {
+  constructor(segment: Segment, name: string, maxQueueLength: number, leastQueue = false) {
     const { addon } = segment;
-    const index = addon.openRing(name, Math.min(maxQueueLength, UNLIMITED));
+    const index = addon.openRing(name, Math.min(maxQueueLength, UNLIMITED), leastQueue);
     if (index === undefined) {
       throw new BallermannError(
         'ERR_SEGMENT_FULL',

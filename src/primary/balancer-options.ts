@@ -11,6 +11,8 @@ import {
   checkString,
 } from '../arguments.js';
 
+export type Selection = 'round-robin' | 'least-queue';
+
 export interface BalancerOptions {
   /** Replicas alive / replicas at the last refresh below which the pool is refreshed; above 0, up to 1. @default 0.8 */
   minAliveRatio?: number;
@@ -20,8 +22,11 @@ export interface BalancerOptions {
   maxQueueLength?: number;
   /** Whether the pool takes replicas in at once; else at the first refresh(). @default true */
   connect?: boolean;
-  /** How the next replica is chosen. @default 'round-robin' */
-  selection?: 'round-robin';
+  /**
+   * How the next replica is chosen: 'round-robin' gives each the same number; 'least-queue' prefers those with fewer
+   * unfinished messages, for tasks of unequal size. @default 'round-robin'
+   */
+  selection?: Selection;
 }
 
 export interface BalancerSettings {
@@ -29,6 +34,7 @@ export interface BalancerSettings {
   readonly reconnectDelay: number;
   readonly maxQueueLength: number;
   readonly connect: boolean;
+  readonly selection: Selection;
 }
 
 const KEYS = ['minAliveRatio', 'reconnectDelay', 'maxQueueLength', 'connect', 'selection'];
@@ -47,12 +53,12 @@ export function balancerSettings(given: number | BalancerOptions | undefined): B
     connect = true,
     selection = 'round-robin',
   } = given ?? {};
-  checkOneOf('options.selection', selection, ['round-robin']);
   return {
     minAliveRatio: checkRatio(minAliveRatio),
     reconnectDelay: checkMilliseconds('options.reconnectDelay', reconnectDelay),
     maxQueueLength: checkMaxQueueLength(maxQueueLength),
     connect: checkBoolean('options.connect', connect),
+    selection: checkOneOf('options.selection', selection, ['round-robin', 'least-queue']),
   };
 }
 

@@ -104,7 +104,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
     };
     this.#supervisor = supervisor;
     this.#onClosed = onClosed;
-    this.#ring = new Ring(segment, name, settings.maxQueueLength);
+    this.#ring = new Ring(segment, name, settings.maxQueueLength, settings.selection === 'least-queue');
     this.#rotation = new Rotation(segment, this.#ring.index, (why) => this.#refuse(why));
     this.#counted = {
       name,
