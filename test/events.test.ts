@@ -180,11 +180,16 @@ test("'pause' and 'resume' enclose each window, however it ends", async () => {
   const fail = async (): Promise<never> => {
     throw new Error('thrown in the window');
   };
+  const controller = new AbortController();
+  const endless = (): Promise<never> => {
+    setImmediate(() => controller.abort());
+    return new Promise(() => {});
+  };
   await Promise.allSettled([
     pool.applyWithin(() => turn().then(() => story.push('first'))),
     pool.applyWithin(fail),
     pool.applyWithin(() => story.push('never'), fail),
-    pool.applyWithin(() => new Promise(() => {}), 0, { timeout: 20 }),
+    pool.applyWithin(endless, 0, { signal: controller.signal }),
     pool.applyWithin(() => turn().then(() => story.push('last'))),
   ]);
   await turn();
