@@ -17,7 +17,10 @@ export function badRange(name: string, expected: string, actual: unknown): Range
 }
 
 function show(value: unknown): string {
-  const text = inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY });
+  const text = inspect(value, {
+    depth: 0,
+    breakLength: Number.POSITIVE_INFINITY,
+  });
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
@@ -84,7 +87,9 @@ export function checkOptions(
     throw badType(name, 'an object', value);
   for (const key of Object.keys(value)) {
     if (!known.includes(key))
-      throw badType(name, `an object with the keys ${known.join(', ')}`, { [key]: '…' });
+      throw badType(name, `an object with the keys ${known.join(', ')}`, {
+        [key]: '…',
+      });
   }
   return value as Record<string, unknown>;
 }

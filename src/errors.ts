@@ -95,7 +95,9 @@ export function noSuchPool(name: unknown): BallermannError {
 }
 
 export function noSuchReplica(pid: number, why = 'no replica has'): BallermannError {
-  return new BallermannError('ERR_NO_SUCH_REPLICA', `${why} pid ${pid}`, { pid });
+  return new BallermannError('ERR_NO_SUCH_REPLICA', `${why} pid ${pid}`, {
+    pid,
+  });
 }
 
 /** @param what the function that was called. @param where the process or thread that it was called in. */
@@ -124,7 +126,10 @@ const MAX_TEXT = 16_384; // characters of a message or stack that travel
 export function toErrorData(thrown: unknown, depth = 0): ErrorData {
   try {
     if (!(thrown instanceof Error)) return { name: 'Error', message: text(inspect(thrown)) };
-    const data: ErrorData = { name: text(thrown.name), message: text(thrown.message) };
+    const data: ErrorData = {
+      name: text(thrown.name),
+      message: text(thrown.message),
+    };
     if (thrown.stack !== undefined) data.stack = text(thrown.stack);
     const { code } = thrown as { code?: unknown };
     if (typeof code === 'string') data.code = text(code);
@@ -151,7 +156,11 @@ function text(value: unknown): string {
 /** An error that was thrown in another process: its name, message, code and stack there. */
 export function fromErrorData(data: ErrorData): Error {
   const error = new Error(data.message, data.cause && { cause: fromErrorData(data.cause) });
-  Object.defineProperty(error, 'name', { value: data.name, configurable: true, writable: true });
+  Object.defineProperty(error, 'name', {
+    value: data.name,
+    configurable: true,
+    writable: true,
+  });
   if (data.stack !== undefined) error.stack = data.stack;
   if (data.code !== undefined) Object.assign(error, { code: data.code });
   return error;

@@ -17,11 +17,22 @@ import { threadLocal } from './thread.js';
 export { BallermannError, type ErrorCode } from './errors.js';
 export type { TransactionOptions } from './memory/transactions.js';
 export type { CallOptions, PingOptions } from './options.js';
-export type { Balancer, BalancerEvents, BalancerStats, ReplicaStats, Wait } from './primary/balancer.js';
+export type {
+  Balancer,
+  BalancerEvents,
+  BalancerStats,
+  ReplicaStats,
+  Wait,
+} from './primary/balancer.js';
 export type { BalancerOptions, Selection } from './primary/balancer-options.js';
 export type { ChildInfo, ChildState } from './primary/child.js';
 export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
-export type { DownEvent, Supervisor, SupervisorEvents, UpEvent } from './primary/supervisor.js';
+export type {
+  DownEvent,
+  Supervisor,
+  SupervisorEvents,
+  UpEvent,
+} from './primary/supervisor.js';
 export type { SupervisorOptions } from './primary/supervisor-options.js';
 export type { WindowContext, WindowOptions } from './primary/windows.js';
 export type { Serialization } from './wire/codec.js';

@@ -38,14 +38,21 @@ export interface CheckedCallOptions {
   readonly idempotent: boolean;
 }
 
-const NO_OPTIONS: CheckedCallOptions = { timeout: DEFAULT_TIMEOUT, signal: undefined, idempotent: false };
+const NO_OPTIONS: CheckedCallOptions = {
+  timeout: DEFAULT_TIMEOUT,
+  signal: undefined,
+  idempotent: false,
+};
 
 /** @throws TypeError, RangeError, or the signal's reason where it is aborted already. */
 export function callOptions(options: CallOptions | undefined): CheckedCallOptions {
   if (options === undefined) return NO_OPTIONS;
   checkOptions('options', options, ['timeout', 'signal', 'idempotent']);
   const { idempotent = false } = options;
-  return { ...waiting(options), idempotent: checkBoolean('options.idempotent', idempotent) };
+  return {
+    ...waiting(options),
+    idempotent: checkBoolean('options.idempotent', idempotent),
+  };
 }
 
 /** @throws as callOptions. */

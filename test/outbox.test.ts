@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { fixed, MAX_WAITING, Outbox, type Outgoing, type Port } from '#src/wire/outbox.js';
 import { watch } from './gate.js';
 
+const KB = 1024;
 const MB = 1024 * 1024;
 
 type Sent = (error: Error | null) => void;
@@ -101,7 +102,7 @@ test('one message is under way at a time, and the next takes all that has come',
 
 test('a message is closed at its size, and the rest follows in order', async () => {
   const { port, box } = outbox();
-  for (let entry = 0; entry < 8; entry++) box.push(fixed(entry, MB / 4));
+  for (let entry = 0; entry < 8; entry++) box.push(fixed(entry, 16 * KB));
   box.push(fixed(8, 10 * MB));
   box.push(fixed(9));
   await port.writeAll();

@@ -37,7 +37,12 @@ export interface Layout {
 }
 
 /** Answers of `claim`, as native/ring.hpp numbers them. */
-export const Claimed = { tickets: 0, paused: 1, empty: 2, contended: 3 } as const;
+export const Claimed = {
+  tickets: 0,
+  paused: 1,
+  empty: 2,
+  contended: 3,
+} as const;
 
 export interface Addon {
   /** NODE_MODULE_VERSION that the addon was built for. */

@@ -113,7 +113,10 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       rotation: this.#rotation,
       untilResumed: (signal) => this.#untilResumed(signal),
     };
-    this.#windows = new Windows(name, { close: () => this.#pause(), open: () => this.#resume() });
+    this.#windows = new Windows(name, {
+      close: () => this.#pause(),
+      open: () => this.#resume(),
+    });
     this.#membership = new Membership(supervisor, settings, {
       changed: () => this.#publish(),
       refreshed: () => this.#announce('refresh', { pids: this.pids() }),
@@ -224,9 +227,11 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       transactions: this.#closed === undefined ? this.#ring.running() : 0,
       late: counters.late,
       malformed: counters.malformed,
-      replicas: this.#membership
-        .replicas()
-        .map(({ pid, incarnation, unfinished }) => ({ pid, incarnation, unfinished })),
+      replicas: this.#membership.replicas().map(({ pid, incarnation, unfinished }) => ({
+        pid,
+        incarnation,
+        unfinished,
+      })),
     };
   }
 
@@ -393,7 +398,10 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   #refusal(why: Refusal): BallermannError {
     const { cause, connected } = this.#membership;
     const reason = cause?.message ?? (connected ? undefined : 'it was never connected');
-    return poolRefusal(this.name, this.#closed === undefined ? why : 'closed', { reason, cause });
+    return poolRefusal(this.name, this.#closed === undefined ? why : 'closed', {
+      reason,
+      cause,
+    });
   }
 }
 

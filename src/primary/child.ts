@@ -57,7 +57,12 @@ export class Child {
   }
 
   get info(): ChildInfo {
-    return { id: this.id, pid: this.replica?.pid, incarnation: this.incarnation, state: this.state };
+    return {
+      id: this.id,
+      pid: this.replica?.pid,
+      incarnation: this.incarnation,
+      state: this.state,
+    };
   }
 
   /** Whether a replica is on its way: a start is under way, waits, or follows the stop that is under way. */

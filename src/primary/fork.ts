@@ -14,12 +14,19 @@ const preload = new URL('../replica/preload.js', import.meta.url).href;
 const SEGMENT_FD = 4;
 
 /** Every field that setupPrimary knows, so that none of another caller's survives. */
-type EveryField = { [key in keyof Required<ClusterSettings>]: ClusterSettings[key] | undefined };
+type EveryField = {
+  [key in keyof Required<ClusterSettings>]: ClusterSettings[key] | undefined;
+};
 
 export function forkReplica(settings: SupervisorSettings, slot: number, segmentFd: number): Worker {
   const before = { ...cluster.settings };
   const { serialization } = settings;
-  const replica: ReplicaEnv = { slot, fd: SEGMENT_FD, serialization, primary: process.pid };
+  const replica: ReplicaEnv = {
+    slot,
+    fd: SEGMENT_FD,
+    serialization,
+    primary: process.pid,
+  };
   try {
     setup({
       exec: settings.exec,
@@ -34,7 +41,10 @@ export function forkReplica(settings: SupervisorSettings, slot: number, segmentF
       inspectPort: undefined,
       windowsHide: undefined,
     });
-    return cluster.fork({ ...settings.env, [REPLICA_ENV]: JSON.stringify(replica) });
+    return cluster.fork({
+      ...settings.env,
+      [REPLICA_ENV]: JSON.stringify(replica),
+    });
   } finally {
     setup({
       exec: before.exec ?? process.argv[1],

@@ -1,6 +1,5 @@
 /** The messages that a pool keeps: for the end of a window, or for a replica where there is none just now. */
 
-import { codecs } from '../wire/codec.js';
 import { MAX_WAITING } from '../wire/outbox.js';
 import type { Carrier, Message } from './message.js';
 
@@ -10,8 +9,7 @@ export class Held {
 
   /** What a message needs of whoever has it: one whose caller has gone is forgotten. */
   readonly #carrier: Carrier = {
-    codec: codecs.json, // nothing goes out from here
-    nextSequence: () => 0,
+    nextSequence: () => 0, // nothing goes out from here
     abandoned: (message) => {
       if (this.#messages.delete(message)) this.#weight -= message.weight;
     },

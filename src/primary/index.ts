@@ -48,8 +48,13 @@ export const primary: Local = {
 
   pid: (name) => pools.get(name).pid(),
 
-  call: async <Reply>(target: string | number, message: unknown, options?: CallOptions) =>
-    sendCall<Reply>(resolve(target), message, callOptions(options)),
+  call<Reply>(target: string | number, message: unknown, options?: CallOptions): Promise<Reply> {
+    try {
+      return sendCall<Reply>(resolve(target), message, callOptions(options)); // async would make more promises
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  },
 
   cast: (target, message) => sendCast(resolve(target), message),
 

@@ -8,7 +8,8 @@ import type { RequestKind, ToReplica } from '../wire/protocol.js';
 
 /** Whoever waits for the answer: a promise of this process, or a replica that asked for the call. */
 export interface Caller {
-  resolve(payload: Payload, codec: Codec): void;
+  /** @param reply as it arrived; `codec` decodes it. */
+  resolve(reply: unknown, codec: Codec): void;
   reject(error: unknown): void;
 }
 
@@ -22,21 +23,14 @@ export interface Route {
 }
 
 export interface MessageOptions {
-  readonly kind: RequestKind;
-  readonly payload: Payload;
-  readonly codec: Codec;
   /** ms; undefined: waits for as long as it takes. */
   readonly timeout: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly idempotent: boolean;
-  /** Undefined for a message to one pid. */
-  readonly route: Route | undefined;
-  readonly caller: Caller;
 }
 
 /** What a message needs of the replica that it was given to. */
 export interface Carrier {
-  readonly codec: Codec;
   /** Numbers a message that goes out: how many calls and casts have gone before it. */
   nextSequence(): number;
   /** The caller has gone; `sent` tells whether the replica has the message. */
@@ -52,26 +46,34 @@ export class Message implements Outgoing<ToReplica>, Limited {
   sequence: number | undefined;
   /** The replica's sequence that this message has. */
   id = 0;
-  #payload: Payload;
-  #codec: Codec;
+  #payload: unknown;
   #caller: Caller | undefined;
   #carrier: Carrier | undefined;
   #limit: Limit | undefined;
-  readonly #signal: AbortSignal | undefined;
+  readonly #abort: { readonly signal: AbortSignal; readonly listener: () => void } | undefined;
   readonly #timeout: number | undefined;
 
-  constructor(options: MessageOptions) {
-    this.kind = options.kind;
-    this.idempotent = options.idempotent;
-    this.route = options.route;
-    this.weight = options.payload.length + ENTRY_WEIGHT;
-    this.#payload = options.payload;
-    this.#codec = options.codec;
-    this.#caller = options.caller;
-    this.#timeout = options.timeout;
-    if (options.timeout !== undefined) this.#limit = setLimit(this, options.timeout);
-    this.#signal = options.signal;
-    options.signal?.addEventListener('abort', this.#onAbort);
+  /** @param route undefined for a message to one pid. */
+  constructor(
+    kind: RequestKind,
+    payload: Payload,
+    route: Route | undefined,
+    caller: Caller,
+    { timeout, signal, idempotent }: MessageOptions,
+  ) {
+    this.kind = kind;
+    this.idempotent = idempotent;
+    this.route = route;
+    this.weight = payload.weight + ENTRY_WEIGHT;
+    this.#payload = payload.value;
+    this.#caller = caller;
+    this.#timeout = timeout;
+    if (timeout !== undefined) this.#limit = setLimit(this, timeout);
+    if (signal !== undefined) {
+      const listener = (): void => this.#giveUp(signal.reason);
+      signal.addEventListener('abort', listener);
+      this.#abort = { signal, listener };
+    }
   }
 
   /** Whether the caller has its answer, or has gone. */
@@ -97,14 +99,8 @@ export class Message implements Outgoing<ToReplica>, Limited {
       this.sequence = 0;
       return ['ping', this.id];
     }
-    try {
-      const payload = this.#payloadFor(carrier.codec);
-      this.sequence = carrier.nextSequence();
-      return [this.kind, this.id, payload];
-    } catch (error) {
-      this.#giveUp(error);
-      return undefined;
-    }
+    this.sequence = carrier.nextSequence();
+    return this.#payload === undefined ? [this.kind, this.id] : [this.kind, this.id, this.#payload];
   }
 
   /** Takes the message back before anybody waits for it: its caller is told by other means. */
@@ -112,8 +108,8 @@ export class Message implements Outgoing<ToReplica>, Limited {
     this.#settle();
   }
 
-  resolve(payload: Payload, codec: Codec): void {
-    this.#settle()?.resolve(payload, codec);
+  resolve(reply: unknown, codec: Codec): void {
+    this.#settle()?.resolve(reply, codec);
   }
 
   reject(error: unknown): void {
@@ -132,8 +128,6 @@ export class Message implements Outgoing<ToReplica>, Limited {
     this.#giveUp(reason);
   }
 
-  readonly #onAbort = (): void => this.#giveUp(this.#signal?.reason);
-
   #giveUp(reason: unknown): void {
     const carrier = this.#carrier;
     const sent = this.sequence !== undefined;
@@ -144,20 +138,11 @@ export class Message implements Outgoing<ToReplica>, Limited {
   #settle(): Caller | undefined {
     const caller = this.#caller;
     this.#caller = undefined;
-    this.#payload = ''; // the answer may be long in coming
+    this.#payload = undefined; // the answer may be long in coming
     if (this.#limit !== undefined) clearLimit(this.#limit);
     this.#limit = undefined;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#abort?.signal.removeEventListener('abort', this.#abort.listener);
     return caller;
-  }
-
-  /** A relayed message can reach a replica whose supervisor serializes otherwise than the caller's. */
-  #payloadFor(codec: Codec): Payload {
-    if (codec !== this.#codec) {
-      this.#payload = codec.encode(this.#codec.decode(this.#payload));
-      this.#codec = codec;
-    }
-    return this.#payload;
   }
 }
 

@@ -2,26 +2,24 @@
 
 import { BallermannError, noSuchReplica } from '../errors.js';
 import type { CheckedCallOptions } from '../options.js';
-import type { Codec, Payload } from '../wire/codec.js';
+import type { Codec } from '../wire/codec.js';
 import type { RequestKind } from '../wire/protocol.js';
-import { type Caller, Message, nobody, type Route } from './message.js';
+import { type Caller, Message, type MessageOptions, nobody, type Route } from './message.js';
 import { ReplicaProcess } from './replica-process.js';
 
 /**
  * The message settles its caller; what is known at once is thrown instead.
- * @param codec what `payload` is encoded with.
- * @throws BallermannError ERR_NO_SUCH_REPLICA, ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
+ * @throws TypeError, RangeError; BallermannError ERR_NO_SUCH_REPLICA, ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
  */
 export function send(
   kind: RequestKind,
   target: Route | ReplicaProcess,
-  payload: Payload,
-  codec: Codec,
+  content: unknown,
   caller: Caller,
-  { timeout, signal, idempotent }: { timeout: number | undefined } & Omit<CheckedCallOptions, 'timeout'>,
+  options: MessageOptions,
 ): Message {
   const route = target instanceof ReplicaProcess ? undefined : target;
-  const message = new Message({ kind, payload, codec, timeout, signal, idempotent, route, caller });
+  const message = new Message(kind, target.codec.encode(content), route, caller, options);
   try {
     if (target instanceof ReplicaProcess) deliver(message, target);
     else target.accept(message);
@@ -32,40 +30,49 @@ export function send(
   return message;
 }
 
-/** A call of this process, with a message that is still to be encoded. Rejects instead of throwing. */
-export async function sendCall<Reply>(
+/** A promise of this process. */
+class Promised<Reply> implements Caller {
+  readonly #resolve: (reply: Reply) => void;
+  readonly reject: (error: unknown) => void;
+
+  constructor(resolve: (reply: Reply) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve;
+    this.reject = reject;
+  }
+
+  resolve(reply: unknown, codec: Codec): void {
+    let decoded: Reply;
+    try {
+      decoded = codec.decode(reply) as Reply;
+    } catch (cause) {
+      this.reject(new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause }));
+      return;
+    }
+    this.#resolve(decoded);
+  }
+}
+
+/** A call of this process. Rejects instead of throwing. */
+export function sendCall<Reply>(
   target: Route | ReplicaProcess,
   message: unknown,
   options: CheckedCallOptions,
 ): Promise<Reply> {
-  const { codec } = target;
-  const payload = codec.encode(message);
   return new Promise<Reply>((resolve, reject) => {
-    const caller: Caller = {
-      reject,
-      resolve(reply, replyCodec) {
-        try {
-          resolve(replyCodec.decode(reply) as Reply);
-        } catch (cause) {
-          reject(new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause }));
-        }
-      },
-    };
-    send('call', target, payload, codec, caller, options);
+    send('call', target, message, new Promised(resolve, reject), options);
   });
 }
 
 /** A cast of this process. @throws TypeError, RangeError, and as `send`. */
 export function sendCast(target: Route | ReplicaProcess, message: unknown): void {
-  const { codec } = target;
   const noLimit = { timeout: undefined, signal: undefined, idempotent: false };
-  send('cast', target, codec.encode(message), codec, nobody, noLimit);
+  send('cast', target, message, nobody, noLimit);
 }
 
 /** A ping of this process. */
 export async function sendPing(target: ReplicaProcess, options: CheckedCallOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    send('ping', target, '', target.codec, { resolve: () => resolve(), reject }, options);
+    send('ping', target, undefined, { resolve: () => resolve(), reject }, options);
   });
 }
 

@@ -2,7 +2,7 @@
 
 import { BallermannError, toErrorData } from '../errors.js';
 import { ENTRY_WEIGHT } from '../wire/outbox.js';
-import type { Request } from '../wire/protocol.js';
+import { type Request, resultEntry } from '../wire/protocol.js';
 import { type Caller, type Message, nobody } from './message.js';
 import { send } from './messaging.js';
 import { pools } from './pools.js';
@@ -12,7 +12,7 @@ import type { ReplicaProcess } from './replica-process.js';
 /** The requests under way, by replica and the replica's id. */
 const underWay = new Map<ReplicaProcess, Map<number, Message>>();
 
-function request(replica: ReplicaProcess, [, id, kind, target, payload, timeout, idempotent]: Request): void {
+function request(replica: ReplicaProcess, [, id, kind, target, timeout, idempotent, payload]: Request): void {
   if (replica.state === 'dead') return; // its last words: nobody waits for an answer
   const requests = underWay.get(replica) ?? new Map<number, Message>();
   underWay.set(replica, requests);
@@ -21,8 +21,8 @@ function request(replica: ReplicaProcess, [, id, kind, target, payload, timeout,
     resolve(reply, codec) {
       requests.delete(id);
       try {
-        const answer = codec === replica.codec ? reply : replica.codec.encode(codec.decode(reply));
-        replica.post(['result', id, answer], answer.length + ENTRY_WEIGHT);
+        const answer = replica.codec.encode(codec.decode(reply));
+        replica.post(resultEntry(id, answer.value), answer.weight + ENTRY_WEIGHT);
       } catch (error) {
         replica.post(['failure', id, toErrorData(error)]);
       }
@@ -35,8 +35,12 @@ function request(replica: ReplicaProcess, [, id, kind, target, payload, timeout,
   const isCast = kind === 'cast';
   try {
     const to = typeof target === 'string' ? pools.get(target).route : replicaOf(target);
-    const options = { timeout: isCast ? undefined : timeout, signal: undefined, idempotent };
-    const message = send(kind, to, payload, replica.codec, isCast ? nobody : caller, options);
+    const options = {
+      timeout: isCast ? undefined : timeout,
+      signal: undefined,
+      idempotent,
+    };
+    const message = send(kind, to, replica.codec.decode(payload), isCast ? nobody : caller, options);
     if (!isCast && !message.settled) requests.set(id, message);
   } catch (error) {
     if (!isCast) caller.reject(error);

@@ -265,7 +265,10 @@ export class ReplicaProcess implements Carrier {
     if (message === undefined) return;
     const cause = fromErrorData(data);
     const text = `replica ${this.pid}: ${data.name}: ${data.message}`;
-    const error = new BallermannError('ERR_REMOTE', text, { cause, pid: this.pid });
+    const error = new BallermannError('ERR_REMOTE', text, {
+      cause,
+      pid: this.pid,
+    });
     if (message.kind === 'cast') this.#owner.castFailed(this, error);
     message.reject(error);
   }

@@ -141,7 +141,9 @@ function execPath(exec: unknown): string {
   try {
     path = isUrl ? fileURLToPath(exec) : resolve(exec);
   } catch (cause) {
-    throw Object.assign(badRange('options.exec', expected, String(exec)), { cause });
+    throw Object.assign(badRange('options.exec', expected, String(exec)), {
+      cause,
+    });
   }
   return checkExists('options.exec', expected, path, (stats) => stats.isFile());
 }

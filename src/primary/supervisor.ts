@@ -258,7 +258,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     } catch (error) {
       // The system refused the fork, now or in an 'error' event to come: the same kind of failed start.
       child.timer = setTimeout(
-        () => this.#childExited(child, undefined, { code: null, signal: null, error: error as Error }),
+        () =>
+          this.#childExited(child, undefined, {
+            code: null,
+            signal: null,
+            error: error as Error,
+          }),
         0,
       );
       return;
@@ -283,7 +288,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       child.failedStarts = 0;
       this.#tell((observer) => observer.up(replica));
       child.attempt.end();
-      this.#announce('up', { id: child.id, pid: replica.pid, incarnation: child.incarnation });
+      this.#announce('up', {
+        id: child.id,
+        pid: replica.pid,
+        incarnation: child.incarnation,
+      });
     },
     exited: (replica, exit) => {
       replicas.delete(replica.pid);
@@ -324,7 +333,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const { pid } = replica;
     const { code, signal, error } = exit;
     const restart = delay !== undefined;
-    this.#announce('down', { id, pid, incarnation, code, signal, error, restart, restartIn: delay });
+    this.#announce('down', {
+      id,
+      pid,
+      incarnation,
+      code,
+      signal,
+      error,
+      restart,
+      restartIn: delay,
+    });
   }
 
   /** ms until the child's restart; undefined where it is not restarted. Gives up where that is one too many. */

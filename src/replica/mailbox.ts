@@ -3,7 +3,7 @@
  * asynchronous), and a ping answered when all that came before it is finished.
  */
 
-import type { Codec, Payload } from '../wire/codec.js';
+import { type Codec, NOTHING, type Payload } from '../wire/codec.js';
 
 /** Answers a message, whether it was a call (the caller has it) or a cast (the primary counts it as finished). */
 export interface Answers {
@@ -54,7 +54,7 @@ interface Stretch {
 }
 
 type Delivery =
-  | readonly [kind: 'call' | 'cast', id: number, payload: Payload]
+  | readonly [kind: 'call' | 'cast', id: number, payload?: unknown]
   | readonly [kind: 'ping', id: number];
 
 export class Mailbox {
@@ -123,7 +123,7 @@ export class Mailbox {
     for (const delivery of this.#waiting.splice(0)) this.deliver(delivery);
   }
 
-  #run(kind: 'call' | 'cast', id: number, payload: Payload): void {
+  #run(kind: 'call' | 'cast', id: number, payload: unknown): void {
     if (this.#cancelled.delete(id)) {
       this.#answers.taken();
       return;
@@ -152,7 +152,7 @@ export class Mailbox {
 
   #finish(kind: 'call' | 'cast', id: number, stretch: Stretch, reply: unknown): void {
     try {
-      this.#answers.result(id, kind === 'call' ? this.#codec.encode(reply) : '');
+      this.#answers.result(id, kind === 'call' ? this.#codec.encode(reply) : NOTHING);
     } catch (error) {
       this.#answers.failure(id, error); // the reply cannot travel
     }
@@ -181,7 +181,7 @@ export class Mailbox {
   /** Answers the pings of each leading stretch that is finished. */
   #settle(): void {
     while (this.#first.unfinished === 0 && this.#first.next !== undefined) {
-      if (this.#first.ping !== undefined) this.#answers.result(this.#first.ping, '');
+      if (this.#first.ping !== undefined) this.#answers.result(this.#first.ping, NOTHING);
       this.#first = this.#first.next;
     }
     if (this.#running.size === 0 && this.#waiting.length === 0)

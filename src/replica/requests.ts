@@ -47,12 +47,16 @@ export class Requests {
     this.#send(++this.#lastId, 'cast', target, this.#codec.encode(message), options);
   }
 
-  result(id: number, payload: Payload): void {
+  result(id: number, payload: unknown): void {
     const request = this.#pending.get(id);
     try {
       request?.resolve(this.#codec.decode(payload));
     } catch (cause) {
-      request?.reject(new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause }));
+      request?.reject(
+        new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', {
+          cause,
+        }),
+      );
     }
   }
 
@@ -68,8 +72,10 @@ export class Requests {
     options: CheckedCallOptions,
   ): void {
     const { timeout, idempotent } = options;
-    const entry: ToPrimary = ['request', id, kind, target, payload, timeout, idempotent];
-    if (this.#outbox.push(fixed(entry, payload.length + ENTRY_WEIGHT))) return;
+    const { value, weight } = payload;
+    const request = ['request', id, kind, target, timeout, idempotent] as const;
+    const entry: ToPrimary = value === undefined ? request : [...request, value];
+    if (this.#outbox.push(fixed(entry, weight + ENTRY_WEIGHT))) return;
     throw new BallermannError('ERR_OVERLOAD', 'too much waits for the primary');
   }
 }

@@ -15,6 +15,7 @@ import {
   isOurs,
   isToReplica,
   PROTOCOL_VERSION,
+  resultEntry,
   type ToPrimary,
   type ToReplica,
   unpack,
@@ -73,8 +74,8 @@ export class ReplicaRuntime {
     this.#outbox = new Outbox<ToPrimary>(process as never, false);
     this.requests = new Requests(codec, this.#outbox);
     this.#mailbox = new Mailbox(codec, {
-      result: (id, payload) =>
-        this.#outbox.post(fixed(['result', id, payload], payload.length + ENTRY_WEIGHT)),
+      result: (id, { value, weight }) =>
+        this.#outbox.post(fixed(resultEntry(id, value), weight + ENTRY_WEIGHT)),
       failure: (id, error) => this.#post(['failure', id, toErrorData(error)]),
       taken: () => {
         taken = (taken + 1) | 0;
@@ -157,7 +158,10 @@ export class ReplicaRuntime {
   /** While stopping, a keep-alive connection ends with the response that was under way, not seconds later. */
   #closeIdleConnections(): void {
     subscribe('http.server.request.start', (message) => {
-      const { server, response } = message as { server: Server; response: ServerResponse };
+      const { server, response } = message as {
+        server: Server;
+        response: ServerResponse;
+      };
       response.once('close', () => {
         if (this.#stopping) setImmediate(() => server.closeIdleConnections());
       });

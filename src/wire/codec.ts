@@ -1,71 +1,95 @@
 /**
  * Turns a user's message into the payload that travels, once, at the call: so a message that cannot travel
- * fails there, later changes of the object do not matter, its size is known, and a relay need not look inside.
+ * fails there, later changes of the object do not matter, and its size is known.
  */
 
 import { deserialize, serialize } from 'node:v8';
 import { badRange, badType } from '../arguments.js';
+import { NOT_PLAIN, Snapshot } from './snapshot.js';
 
 /** As `serialization` of `node:cluster`. */
 export type Serialization = 'json' | 'advanced';
 
-/** A message in transit. The empty string stands for `undefined`. */
-export type Payload = string | Uint8Array;
+/** A message as it travels; undefined for an undefined one. */
+export interface Payload {
+  /** What is put into an entry: plain data, or bytes. */
+  readonly value: unknown;
+  /** About its characters as JSON, or its bytes. */
+  readonly weight: number;
+}
 
-/** The longest payload: characters of JSON, or bytes. */
+/** The heaviest payload. */
 export const MAX_PAYLOAD = 64 * 1024 * 1024;
+
+export const NOTHING: Payload = { value: undefined, weight: 0 };
 
 export interface Codec {
   readonly serialization: Serialization;
-  /** @throws TypeError if the message cannot be serialized, RangeError if it is longer than MAX_PAYLOAD. */
+  /** @throws TypeError if the message cannot be serialized, RangeError if it is heavier than MAX_PAYLOAD. */
   encode(message: unknown): Payload;
-  decode(payload: Payload): unknown;
+  /** @param value of a payload that has arrived. @throws Error where it is none. */
+  decode(value: unknown): unknown;
 }
 
 const json: Codec = {
   serialization: 'json',
   encode(message) {
-    if (message === undefined) return '';
-    const payload = attempt(() => JSON.stringify(message), message);
-    if (payload === undefined) throw badType('message', 'serializable as JSON', kindOf(message));
-    return bounded(payload);
+    if (message === undefined) return NOTHING;
+    return bounded(attempt(() => ofPlain(message) ?? ofText(message), message));
   },
-  decode(payload) {
-    return payload === '' ? undefined : JSON.parse(payload as string);
-  },
+  decode: (value) => value,
 };
 
 const advanced: Codec = {
   serialization: 'advanced',
   encode(message) {
-    return message === undefined ? '' : bounded(attempt(() => serialize(message), message));
+    if (message === undefined) return NOTHING;
+    const value = attempt(() => serialize(message), message);
+    return bounded({ value, weight: value.length });
   },
-  decode(payload) {
-    return payload === '' ? undefined : deserialize(payload as Uint8Array);
-  },
+  decode: (value) => (value === undefined ? undefined : deserialize(value as Uint8Array)),
 };
 
-export const codecs: Readonly<Record<Serialization, Codec>> = { json, advanced };
+export const codecs: Readonly<Record<Serialization, Codec>> = {
+  json,
+  advanced,
+};
+
+/** Undefined for what JSON.stringify must be asked about. */
+function ofPlain(message: unknown): Payload | undefined {
+  if (typeof message === 'function' || typeof message === 'symbol') return undefined;
+  const snapshot = new Snapshot(MAX_PAYLOAD);
+  const value = snapshot.of(message);
+  return value === NOT_PLAIN ? undefined : { value, weight: snapshot.weight };
+}
+
+function ofText(message: unknown): Payload {
+  const text = JSON.stringify(message);
+  if (text === undefined) throw new Error('JSON has no word for it');
+  return { value: JSON.parse(text), weight: text.length };
+}
 
 function attempt<T>(encode: () => T, message: unknown): T {
   try {
     return encode();
   } catch (cause) {
-    const error = badType('message', 'serializable', kindOf(message));
-    error.message += `: ${cause instanceof Error ? cause.message : String(cause)}`;
-    error.cause = cause;
-    throw error;
+    throw notSerializable(message, cause);
   }
 }
 
-/** What a message is, without what is in it: that may be secret. */
-function kindOf(message: unknown): string {
-  return typeof message === 'object' ? (message?.constructor?.name ?? 'Object') : typeof message;
+/** Tells what the message is, without what is in it: that may be secret. */
+function notSerializable(message: unknown, cause: unknown): TypeError {
+  const kind = typeof message === 'object' ? (message?.constructor?.name ?? 'Object') : typeof message;
+  const error = badType('message', 'serializable', kind);
+  error.message += `: ${cause instanceof Error ? cause.message : String(cause)}`;
+  error.cause = cause;
+  return error;
 }
 
-function bounded<T extends Payload>(payload: T): T {
-  if (payload.length > MAX_PAYLOAD) {
-    throw badRange('message', `at most ${MAX_PAYLOAD} characters or bytes when serialized`, payload.length);
+function bounded(payload: Payload): Payload {
+  if (payload.weight > MAX_PAYLOAD) {
+    const expected = `at most ${MAX_PAYLOAD} characters or bytes when serialized`;
+    throw badRange('message', expected, payload.weight);
   }
   return payload;
 }

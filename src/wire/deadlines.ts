@@ -38,7 +38,13 @@ export function setLimit(owner: Limited, timeout: number): Limit {
     list = { ms, first: undefined, last: undefined };
     lists.set(ms, list);
   }
-  const limit: Limit = { owner, at: performance.now() + timeout, list, previous: list.last, next: undefined };
+  const limit: Limit = {
+    owner,
+    at: performance.now() + timeout,
+    list,
+    previous: list.last,
+    next: undefined,
+  };
   if (list.last === undefined) list.first = limit;
   else list.last.next = limit;
   list.last = limit;

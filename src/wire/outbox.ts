@@ -9,8 +9,11 @@ import { CMD } from './protocol.js';
 /** What may wait for one slow reader, in characters or bytes. A single larger item passes an empty outbox. */
 export const MAX_WAITING = 64 * 1024 * 1024;
 
-/** An IPC message is closed when it has this many characters or bytes. */
-const BATCH = 1024 * 1024;
+/**
+ * An IPC message is closed when it has this many characters or bytes. Much larger ones are written, read and parsed
+ * one after another, so that the two ends no longer work at the same time.
+ */
+const BATCH = 64 * 1024;
 
 /** What an entry costs beside its payload. */
 export const ENTRY_WEIGHT = 64;
@@ -34,12 +37,15 @@ export interface Outgoing<Entry> {
 
 export class Outbox<Entry> {
   readonly #port: Port;
+  /** From `#head` on; what is before has gone out, and is dropped now and then. */
   #waiting: Outgoing<Entry>[] = [];
+  #head = 0;
   #weight = 0;
   /** At least what void items weigh that still wait. */
   #voidWeight = 0;
   #corked: boolean;
   #underWay = false;
+  #lastBatch = 0;
   #scheduled = false;
   #closed = false;
   readonly #drained: (() => void)[] = [];
@@ -79,8 +85,7 @@ export class Outbox<Entry> {
 
   /** Sends all that waits at once, without gathering: for a process that is about to exit. */
   flushNow(): void {
-    const batch = this.#waiting
-      .splice(0)
+    const batch = this.#takeWaiting()
       .map((item) => item.depart())
       .filter((entry) => entry !== undefined);
     if (batch.length > 0)
@@ -89,18 +94,27 @@ export class Outbox<Entry> {
 
   /** Resolves when nothing waits or is under way, or the channel is closed. */
   drained(): Promise<void> {
-    if (this.#closed || (this.#waiting.length === 0 && !this.#underWay)) return Promise.resolve();
+    if (this.#closed || (this.#isEmpty && !this.#underWay)) return Promise.resolve();
     return new Promise((resolve) => this.#drained.push(resolve));
   }
 
   /** The other end is gone: answers what never went out, in order. */
   close(): Outgoing<Entry>[] {
     this.#closed = true;
-    const left = this.#waiting;
-    this.#waiting = [];
     this.#weight = 0;
     this.#settleDrained();
-    return left;
+    return this.#takeWaiting();
+  }
+
+  get #isEmpty(): boolean {
+    return this.#head === this.#waiting.length;
+  }
+
+  #takeWaiting(): Outgoing<Entry>[] {
+    const waiting = this.#waiting.slice(this.#head);
+    this.#waiting = [];
+    this.#head = 0;
+    return waiting;
   }
 
   #isFullFor(item: Outgoing<Entry>): boolean {
@@ -108,48 +122,58 @@ export class Outbox<Entry> {
   }
 
   #sweep(): void {
-    this.#waiting = this.#waiting.filter((item) => !item.isVoid);
+    this.#waiting = this.#takeWaiting().filter((item) => !item.isVoid);
     this.#weight = this.#waiting.reduce((sum, item) => sum + item.weight, 0);
     this.#voidWeight = 0;
   }
 
+  /**
+   * At the end of the loop's turn, so that what comes from several callbacks travels together; but at the end of this
+   * callback where the batch before held one entry: then nothing gathers, and waiting only takes time.
+   */
   #schedule(): void {
-    if (this.#scheduled || this.#underWay || this.#corked || this.#waiting.length === 0) return;
+    if (this.#scheduled || this.#underWay || this.#corked || this.#isEmpty) return;
     this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#flush();
-    });
+    if (this.#lastBatch === 1) process.nextTick(this.#scheduledFlush);
+    else setImmediate(this.#scheduledFlush);
   }
+
+  readonly #scheduledFlush = (): void => {
+    this.#scheduled = false;
+    this.#flush();
+  };
 
   #flush(): void {
     if (this.#closed || this.#underWay) return;
     const batch: Entry[] = [];
     let weight = 0;
-    let taken = 0;
-    while (taken < this.#waiting.length && weight < BATCH) {
-      const item = this.#waiting[taken++] as Outgoing<Entry>;
+    while (!this.#isEmpty && weight < BATCH) {
+      const item = this.#waiting[this.#head++] as Outgoing<Entry>;
       this.#weight -= item.weight;
       const entry = item.depart();
       if (entry === undefined) continue;
       weight += item.weight;
       batch.push(entry);
     }
-    this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken);
+    if (this.#head > this.#waiting.length / 2) this.#waiting = this.#takeWaiting();
     if (batch.length === 0) {
       this.#settleDrained();
       return;
     }
     this.#underWay = true;
-    this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, (error) => {
-      this.#underWay = false;
-      if (error) return; // the channel is closing; whoever watches the process calls close()
-      if (this.#waiting.length > 0) this.#schedule();
-      else this.#settleDrained();
-    });
+    this.#lastBatch = batch.length;
+    this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, this.#sent);
   }
 
+  readonly #sent = (error: Error | null): void => {
+    this.#underWay = false;
+    if (error) return; // the channel is closing; whoever watches the process calls close()
+    if (!this.#isEmpty) this.#schedule();
+    else this.#settleDrained();
+  };
+
   #settleDrained(): void {
+    if (this.#drained.length === 0) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   }
 }

@@ -5,7 +5,6 @@
  */
 
 import type { ErrorData } from '../errors.js';
-import type { Payload } from './codec.js';
 
 export const CMD = 'NODE_BALLERMANN';
 export const PROTOCOL_VERSION = 1;
@@ -17,15 +16,15 @@ export interface Envelope<Entry> {
 
 /** `id` is the primary's, one sequence a replica; every entry that has one is answered by 'result' or 'failure'. */
 export type ToReplica =
-  | readonly [tag: 'call', id: number, payload: Payload]
-  | readonly [tag: 'cast', id: number, payload: Payload]
+  | readonly [tag: 'call', id: number, payload?: unknown]
+  | readonly [tag: 'cast', id: number, payload?: unknown]
   | readonly [tag: 'ping', id: number]
   /** The caller of `id` has stopped waiting. */
   | readonly [tag: 'cancel', id: number]
   /** Finish what runs, run the shutdown hooks, exit. */
   | readonly [tag: 'stop', reason: string]
   /** Answers to a 'request' of the replica, by the replica's id. */
-  | readonly [tag: 'result', id: number, payload: Payload]
+  | readonly [tag: 'result', id: number, payload?: unknown]
   | readonly [tag: 'failure', id: number, error: ErrorData];
 
 export type ToPrimary =
@@ -36,7 +35,7 @@ export type ToPrimary =
   | readonly [tag: 'crash', error: ErrorData]
   /** The replica was asked to go (SIGTERM) and wants an orderly stop. */
   | readonly [tag: 'leave', reason: string]
-  | readonly [tag: 'result', id: number, payload: Payload]
+  | readonly [tag: 'result', id: number, payload?: unknown]
   | readonly [tag: 'failure', id: number, error: ErrorData]
   /** A call, cast or ping of the replica's own, for the primary to relay. `id` is the replica's. */
   | readonly [
@@ -44,12 +43,20 @@ export type ToPrimary =
       id: number,
       kind: RequestKind,
       target: string | number,
-      payload: Payload,
       timeout: number,
       idempotent: boolean,
+      payload?: unknown,
     ]
   /** The replica has stopped waiting for its request `id`. */
   | readonly [tag: 'cancel', id: number];
+
+/** @param payload left out where it is undefined. */
+export function resultEntry(
+  id: number,
+  payload: unknown,
+): Extract<ToReplica & ToPrimary, readonly ['result', ...unknown[]]> {
+  return payload === undefined ? ['result', id] : ['result', id, payload];
+}
 
 export type Request = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
 
@@ -60,7 +67,6 @@ type Check = (value: unknown) => boolean;
 const isId: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
 const isText: Check = (value) => typeof value === 'string';
 const isBoolean: Check = (value) => typeof value === 'boolean';
-const isPayload: Check = (value) => typeof value === 'string' || value instanceof Uint8Array;
 const isTarget: Check = (value) => isText(value) || isId(value);
 const isTimeout: Check = (value) => typeof value === 'number' && value >= 0 && value < 2 ** 31;
 const isKind: Check = (value) => value === 'call' || value === 'cast' || value === 'ping';
@@ -86,25 +92,35 @@ function isErrorChain(value: unknown, causes: number): boolean {
   );
 }
 
-const toReplica = new Map<string, readonly Check[]>([
-  ['call', [isId, isPayload]],
-  ['cast', [isId, isPayload]],
-  ['ping', [isId]],
-  ['cancel', [isId]],
-  ['stop', [isText]],
-  ['result', [isId, isPayload]],
-  ['failure', [isId, isErrorData]],
+interface Shape {
+  /** Of the elements after the tag. */
+  readonly checks: readonly Check[];
+  /** Whether a payload may follow: left out where it is undefined, which JSON has no word for. */
+  readonly payload: boolean;
+}
+
+const plain = (...checks: Check[]): Shape => ({ checks, payload: false });
+const withPayload = (...checks: Check[]): Shape => ({ checks, payload: true });
+
+const toReplica = new Map<unknown, Shape>([
+  ['call', withPayload(isId)],
+  ['cast', withPayload(isId)],
+  ['ping', plain(isId)],
+  ['cancel', plain(isId)],
+  ['stop', plain(isText)],
+  ['result', withPayload(isId)],
+  ['failure', plain(isId, isErrorData)],
 ]);
 
-const toPrimary = new Map<string, readonly Check[]>([
-  ['hello', [isId]],
-  ['ready', []],
-  ['crash', [isErrorData]],
-  ['leave', [isText]],
-  ['result', [isId, isPayload]],
-  ['failure', [isId, isErrorData]],
-  ['request', [isId, isKind, isTarget, isPayload, isTimeout, isBoolean]],
-  ['cancel', [isId]],
+const toPrimary = new Map<unknown, Shape>([
+  ['hello', plain(isId)],
+  ['ready', plain()],
+  ['crash', plain(isErrorData)],
+  ['leave', plain(isText)],
+  ['result', withPayload(isId)],
+  ['failure', plain(isId, isErrorData)],
+  ['request', withPayload(isId, isKind, isTarget, isTimeout, isBoolean)],
+  ['cancel', plain(isId)],
 ]);
 
 export function isToReplica(entry: unknown): entry is ToReplica {
@@ -115,10 +131,13 @@ export function isToPrimary(entry: unknown): entry is ToPrimary {
   return fits(toPrimary, entry);
 }
 
-function fits(shapes: ReadonlyMap<string, readonly Check[]>, entry: unknown): boolean {
+function fits(shapes: ReadonlyMap<unknown, Shape>, entry: unknown): boolean {
   if (!Array.isArray(entry)) return false;
-  const checks = shapes.get(entry[0]);
-  if (checks === undefined || entry.length !== checks.length + 1) return false;
+  const shape = shapes.get(entry[0]);
+  if (shape === undefined) return false;
+  const { checks, payload } = shape;
+  const required = checks.length + 1;
+  if (entry.length !== required && !(payload && entry.length === required + 1)) return false;
   for (let i = 0; i < checks.length; i++) {
     if (!checks[i]?.(entry[i + 1])) return false;
   }

@@ -1,0 +1,72 @@
+/**
+ * A copy of what JSON would carry of a value, for values that are plain data. It is made instead of the JSON text,
+ * because the text would be encoded a second time with the batch that it travels in.
+ */
+
+/** Says that JSON.stringify must be asked: the value is not plain, or not for sure. */
+export const NOT_PLAIN = Symbol('not plain');
+
+/** Deeper values are left to JSON.stringify, which also finds circles. */
+const MAX_DEPTH = 64;
+
+/** What a number, a boolean, a null or a pair of brackets weighs, and a key beside its own length. */
+const SMALL = 6;
+
+export class Snapshot {
+  /** About the characters of the JSON text. */
+  weight = 0;
+  readonly #maxWeight: number;
+
+  constructor(maxWeight: number) {
+    this.#maxWeight = maxWeight;
+  }
+
+  /** Stops early, with something incomplete, once `weight` is above the maximum. */
+  of(value: unknown, depth = 0): unknown {
+    switch (typeof value) {
+      case 'string':
+        this.weight += value.length + 2;
+        return value;
+      case 'object':
+        if (value === null) break;
+        return this.#ofObject(value, depth);
+      case 'bigint':
+        return NOT_PLAIN; // JSON.stringify says why not
+      default:
+    }
+    this.weight += SMALL;
+    return value; // functions and symbols are left out with the batch, as JSON leaves them out
+  }
+
+  #ofObject(value: object, depth: number): unknown {
+    if (depth > MAX_DEPTH || typeof (value as { toJSON?: unknown }).toJSON === 'function') return NOT_PLAIN;
+    this.weight += SMALL;
+    const prototype = Object.getPrototypeOf(value);
+    if (prototype === Object.prototype || prototype === null) return this.#ofRecord(value, depth + 1);
+    if (prototype === Array.prototype) return this.#ofArray(value as unknown[], depth + 1);
+    return NOT_PLAIN;
+  }
+
+  #ofRecord(value: object, depth: number): unknown {
+    const copy: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      if (key === '__proto__') return NOT_PLAIN; // an assignment would set the prototype
+      this.weight += key.length + SMALL;
+      if (this.weight > this.#maxWeight) return copy;
+      const item = this.of((value as Record<string, unknown>)[key], depth);
+      if (item === NOT_PLAIN) return NOT_PLAIN;
+      copy[key] = item;
+    }
+    return copy;
+  }
+
+  #ofArray(value: readonly unknown[], depth: number): unknown {
+    const copy: unknown[] = [];
+    for (let i = 0; i < value.length && this.weight <= this.#maxWeight; i++) {
+      const item = this.of(value[i], depth);
+      if (item === NOT_PLAIN) return NOT_PLAIN;
+      copy.push(item);
+    }
+    return copy;
+  }
+}
