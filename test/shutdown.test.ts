@@ -356,33 +356,4 @@ test('an idle keep-alive connection does not hold up the end', async () => {
   }
 });
 
-test('resize down of http servers loses no request', async () => {
-  using folder = new Folder();
-  folder.open('gate');
-  const { supervisor, port } = await serve(folder);
-  const agent = new Agent({ keepAlive: false, maxSockets: 8 });
-  try {
-    const [stays] = pidsOf(supervisor) as [number];
-    const answers: Promise<string>[] = [];
-    const ask = (): void => {
-      answers.push(later(request(port, '/slow', agent).then((response) => text(response))));
-    };
-    for (let i = 0; i < 20; i++) ask();
-    let isResized = false;
-    const resizing = supervisor.resize(1).then(() => {
-      isResized = true;
-    });
-    while (!isResized) {
-      ask();
-      await answers.at(-1);
-    }
-    await resizing;
-    for (const answer of await Promise.all(answers)) assert.match(answer, /^\d+ begins ends$/);
-    assert.equal(pidsOf(supervisor), [stays]);
-  } finally {
-    agent.destroy();
-    await supervisor.close();
-  }
-});
-
 test.run();
