@@ -192,7 +192,8 @@ test('a worker thread terminated in the middle of its transaction leaves no coun
   await using pool = await balance(supervisor, 'pool');
   for (let i = 0; i < 3; i++) {
     const thread = new Worker(fixture('thread.mjs'), { workerData: { occupy: 'pool' } });
-    await until(() => pool.stats().transactions === 1, 'the transaction of the thread');
+    await once(thread, 'message'); // it is inside its transaction
+    assert.is(pool.stats().transactions, 1);
     let ran = false;
     const window = pool.applyWithin(() => {
       ran = true;
