@@ -50,6 +50,8 @@ export class AttachedPools {
     const ring = tooLong ? undefined : segment?.addon.findRing(String(name));
     if (segment === undefined || ring === undefined) throw noSuchPool(name);
     const rotation = new Rotation(segment, ring, (why) => refuse(name, why));
+    // The ring may have become another pool's before the rotation noted its epoch: the name tells, looked at after.
+    if (segment.addon.findRing(String(name)) !== ring) throw noSuchPool(name);
     const word = segment.ringWord(ring, segment.addon.layout.ringWord);
     const untilResumed = async (signal: AbortSignal): Promise<void> => {
       signal.throwIfAborted();
