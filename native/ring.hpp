@@ -105,7 +105,7 @@ inline void publish(Ring& ring, const uint64_t* entries, uint32_t count) {
       return;
     }
   }
-  ring.word.store(word_of(0, key), std::memory_order_seq_cst);
+  ring.word.exchange(word_of(0, key), std::memory_order_seq_cst);  // no store: invariant 2 needs a swap
 }
 
 // Publisher only.
