@@ -116,7 +116,7 @@ export class ReplicaProcess implements Carrier {
     this.#unfinishedWord = segment.slotWord(slot, layout.slotUnfinished);
     this.#takenWord = segment.slotWord(slot, layout.slotTaken);
     this.#endWord = segment.slotWord(slot + 1, 0);
-    this.#clearSlot();
+    // All else in the slot is zero: it was cleared at the last exit. Now the new process may be counting in it already.
     this.#words[segment.slotWord(slot, layout.slotIncarnation)] = incarnation;
     this.#words[this.#pidWord] = this.pid;
 

@@ -1,0 +1,34 @@
+/** Medians and spreads of a few numbers, and how large numbers are written. */
+
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export function spread(numbers: readonly number[]): Spread {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const at = (index: number): number => sorted[index] ?? Number.NaN;
+  const middle = sorted.length >> 1;
+  const median = sorted.length % 2 === 1 ? at(middle) : (at(middle - 1) + at(middle)) / 2;
+  return { median, min: at(0), max: at(sorted.length - 1) };
+}
+
+/** Three digits are as many as two runs agree on. */
+export function threeDigits(number: number): string {
+  if (!Number.isFinite(number)) return '';
+  if (number === 0) return '0';
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(number))));
+  const rounded = Number(number.toPrecision(3));
+  return rounded.toLocaleString('en-US', {
+    minimumFractionDigits: Math.min(digits, 3),
+    maximumFractionDigits: 3,
+  });
+}
+
+export function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, key: Math.random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item);
+}

@@ -1,0 +1,5 @@
+/** A worker of jest-worker. */
+
+const task = require('./task.cjs');
+
+module.exports = { task };
