@@ -12,12 +12,16 @@ export interface Order {
   readonly ms: number;
 }
 
+/** ms: each replica compiles its own hot code. */
+const WARM_UP_EACH = 40;
+
 const order: Order = JSON.parse(process.argv[2] as string);
 process.on('disconnect', () => process.exit()); // whoever asked has the answer or is gone; no replica outlives this process
 const point = await measure(order);
 process.send?.(point);
 
-async function measure({ setup: { replicas, pools, inFlight, length }, ...times }: Order): Promise<Point> {
+async function measure({ setup, leadIn, ms }: Order): Promise<Point> {
+  const { replicas, pools, inFlight, length } = setup;
   const begin = performance.now();
   const supervisor = await supervise({ exec: new URL('../calls/replica.js', import.meta.url), replicas });
   const startMs = performance.now() - begin;
@@ -30,7 +34,8 @@ async function measure({ setup: { replicas, pools, inFlight, length }, ...times 
   const sampling = setInterval(() => {
     primaryRss = Math.max(primaryRss, process.memoryUsage.rss());
   }, 20);
-  const { perSecond, cpu } = await drive(next, { inFlight, payload: echo(length), ...times });
+  const load = { inFlight, payload: echo(length), leadIn: leadIn + WARM_UP_EACH * replicas, ms };
+  const { perSecond, cpu } = await drive(next, load);
   clearInterval(sampling);
   const sizes = supervisor.children().map(({ pid }) => rssOf(pid as number));
   await supervisor.close();

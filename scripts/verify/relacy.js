@@ -1,0 +1,101 @@
+/** Point 1: the ring itself under Relacy, and weakened variants of it that must be caught. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { mutants, scenarios } from '../../test/native/relacy/scenarios.js';
+import { deriveSmallRing } from './derive.js';
+import { attempt, inParallel, run } from './process.js';
+
+/** Much to run, or (a mutant, which is soon caught) much to compile. */
+const OPTIMISED = '-O1';
+const QUICK = '-O0';
+
+export const packages = ['g++', 'relacy-dev'];
+
+/** Every scenario of the ring as it is: none may fail. */
+export async function checkRing({ root, out, long }) {
+  const form = long ? 1 : 0;
+  await precompile(root, out, OPTIMISED);
+  const halves = [0, 1].map((half) => scenarios.filter((_, index) => index % 2 === half));
+  const results = await inParallel(2, halves, async (half) => {
+    const program = await compile(root, join(out, `relacy-${halves.indexOf(half)}`), OPTIMISED, half);
+    const lines = [];
+    for (const { name, bound, random } of half) {
+      const { output, ok } = await attempt(program, [name, `${bound[form]}`, `${random[form]}`], {
+        seconds: long ? 7_200 : 480,
+      });
+      if (!ok) throw new Error(output);
+      lines.push(...output.trim().split('\n'));
+    }
+    return lines;
+  });
+  const lines = results.flat().sort();
+  for (const line of lines) console.log(`  ${line}`);
+  const executions = (kind) =>
+    lines
+      .filter((line) => line.includes(kind))
+      .reduce((sum, line) => sum + Number(line.match(/(\d+)$/)[1]), 0)
+      .toLocaleString('en');
+  return `${scenarios.length} scenarios, ${executions(' bound ')} executions in every order up to the bound, ${executions(' random ')} random`;
+}
+
+/** Every weakened variant: all must be caught. */
+export async function checkMutants({ root, out }) {
+  await precompile(root, out, QUICK);
+  const caught = await inParallel(2, mutants, async (mutant) => {
+    const wanted = scenarios.filter(({ name }) => mutant.scenarios.includes(name));
+    const program = await compile(root, join(out, `mutant-${mutant.name}`), QUICK, wanted, mutant);
+    for (const { name } of wanted) {
+      const { output, code } = await attempt(program, [name, '2', '100000'], { seconds: 480 });
+      if (code === 1)
+        return `${name}: ${output
+          .trim()
+          .split('\n')
+          .at(-1)
+          .replace(/^caught .*?: /, '')}`;
+      if (code !== 0) throw new Error(`${mutant.name}: exit code ${code}\n${output}`);
+    }
+    return undefined;
+  });
+  mutants.forEach(({ name, what }, index) => {
+    console.log(
+      `  ${caught[index] === undefined ? 'NOT CAUGHT' : 'caught'} ${name} (${what}): ${caught[index] ?? ''}`,
+    );
+  });
+  const count = caught.filter((how) => how !== undefined).length;
+  if (count < mutants.length) throw new Error(`${count} of ${mutants.length} mutants caught`);
+  return `${count} of ${mutants.length} mutants caught`;
+}
+
+/** Relacy is most of what there is to compile: once for all variants. */
+async function precompile(root, out, level) {
+  const directory = join(out, `precompiled${level}`);
+  mkdirSync(directory, { recursive: true });
+  const header = join(root, 'test', 'native', 'relacy', 'checked.hpp');
+  await run('g++', [...flags(level), '-x', 'c++-header', header, '-o', join(directory, 'checked.hpp.gch')]);
+}
+
+async function compile(root, directory, level, wanted, mutant) {
+  mkdirSync(directory, { recursive: true });
+  deriveSmallRing(root, directory, wanted, mutant);
+  const source = join(root, 'test', 'native', 'relacy', 'scenarios.cc');
+  const program = join(directory, 'scenarios');
+  const define = mutant?.define === undefined ? [] : [`-D${mutant.define}`];
+  const include = [
+    directory,
+    join(directory, '..', `precompiled${level}`),
+    join(root, 'test', 'native', 'relacy'),
+  ];
+  await run('g++', [
+    ...flags(level),
+    ...define,
+    ...include.flatMap((path) => ['-I', path]),
+    source,
+    '-o',
+    program,
+  ]);
+  return program;
+}
+
+function flags(level) {
+  return ['-std=c++20', level, '-w']; // warnings are Relacy's own
+}
