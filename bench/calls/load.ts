@@ -52,7 +52,8 @@ export async function drive(
   return counted;
 
   async function count(): Promise<Driven> {
-    await sleep(leadIn);
+    do await sleep(leadIn);
+    while (!ended && replies < inFlight); // until the queue that the start has filled has gone through once
     const begin = { at: performance.now(), cpu: process.cpuUsage(), replies };
     do await sleep(ms);
     while (!ended && replies - begin.replies < LEAST);
