@@ -5,6 +5,7 @@
 
 import { parseArgs } from 'node:util';
 import { balance, supervise } from 'ballermann';
+import { progress } from './command.js';
 import { here, type Place, replicaPlace, threadPlace } from './place.js';
 import { primarySubjects } from './primary.js';
 import { report, type Series, table, write } from './report.js';
@@ -60,10 +61,6 @@ async function measure(plan: readonly Step[]): Promise<Series[]> {
   progress('');
   for (const place of new Set(plan.map((step) => step.place))) await place.verify();
   return plan.map(({ series }) => series);
-}
-
-function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
 }
 
 function shuffled<T>(items: readonly T[]): T[] {

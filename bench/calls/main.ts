@@ -4,7 +4,7 @@
  */
 
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { options, progress } from '../command.js';
 import { shuffled } from '../figures.js';
 import { installPeers } from '../install.js';
 import { machine, machineLine } from '../machine.js';
@@ -15,7 +15,7 @@ import { Hosted } from './hosted.js';
 import type { CpuTask } from './messages.js';
 import { type Measured, report, verdicts } from './report.js';
 
-const { quick, markdown, only } = options();
+const { quick, markdown, only } = options('bench:calls');
 const rounds = quick ? 3 : 9;
 const effort = quick ? { leadIn: 60, ms: 150 } : { leadIn: 150, ms: 400 };
 
@@ -58,22 +58,4 @@ async function measure(item: Case, task: CpuTask): Promise<Measured> {
 function write(results: readonly Measured[], task: CpuTask): void {
   const file = new URL('../../../bench/results-calls.json', import.meta.url);
   writeFileSync(file, `${JSON.stringify({ ...machine, rounds, ...effort, task, results }, undefined, 1)}\n`);
-}
-
-function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-}
-
-function options(): { quick: boolean; markdown: boolean; only: string[] | undefined } {
-  const flag = { type: 'boolean', default: false } as const;
-  try {
-    const known = { quick: flag, markdown: flag, only: { type: 'string' } } as const;
-    const { values } = parseArgs({ options: known });
-    return { quick: values.quick, markdown: values.markdown, only: values.only?.split(',') };
-  } catch (error) {
-    console.error(
-      `bench: ${(error as Error).message}. Usage: npm run bench:calls -- [--quick] [--markdown] [--only name,name]`,
-    );
-    process.exit(2);
-  }
 }

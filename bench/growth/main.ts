@@ -7,15 +7,15 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { answerOf } from '../calls/flat-out.js';
+import { options, progress } from '../command.js';
 import { shuffled, spread, threeDigits } from '../figures.js';
 import { machine, machineLine } from '../machine.js';
 import { table } from '../tables.js';
 import type { Order } from './host.js';
 import { allSeries, type Point, type Series, type Setup } from './series.js';
 
-const { quick, markdown, only } = options();
+const { quick, markdown, only } = options('bench:growth');
 const rounds = quick ? 1 : 3;
 const effort = quick ? { leadIn: 100, ms: 200 } : { leadIn: 500, ms: 700 };
 
@@ -83,22 +83,4 @@ function show({ title, points }: GrowthResult): string {
   ]);
   const head = [title, 'calls/s', "primary's CPU, µs/call", 'primary, MB', 'a replica, MB', 'start, ms'];
   return table(head, rows, markdown);
-}
-
-function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-}
-
-function options(): { quick: boolean; markdown: boolean; only: string[] | undefined } {
-  const flag = { type: 'boolean', default: false } as const;
-  try {
-    const known = { quick: flag, markdown: flag, only: { type: 'string' } } as const;
-    const { values } = parseArgs({ options: known });
-    return { quick: values.quick, markdown: values.markdown, only: values.only?.split(',') };
-  } catch (error) {
-    console.error(
-      `bench: ${(error as Error).message}. Usage: npm run bench:growth -- [--quick] [--markdown] [--only name,name]`,
-    );
-    process.exit(2);
-  }
 }
