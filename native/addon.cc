@@ -68,8 +68,6 @@ void AttachSegment(const Napi::CallbackInfo& info) {
 
 Napi::Value SharedMemory(const Napi::CallbackInfo& info) { return shared_array_buffer(info.Env()); }
 
-Napi::Value OwnSlot(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), mapping().slot); }
-
 Napi::Value OpenRing(const Napi::CallbackInfo& info) {
   const uint32_t max_queue = info[1].As<Napi::Number>().Uint32Value();
   const bool least_queue = info[2].As<Napi::Boolean>().Value();
@@ -187,7 +185,6 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("createSegment", Napi::Function::New<CreateSegment>(env, "createSegment"));
   exports.Set("attachSegment", Napi::Function::New<AttachSegment>(env, "attachSegment"));
   exports.Set("sharedMemory", Napi::Function::New<SharedMemory>(env, "sharedMemory"));
-  exports.Set("ownSlot", Napi::Function::New<OwnSlot>(env, "ownSlot"));
   exports.Set("openRing", Napi::Function::New<OpenRing>(env, "openRing"));
   exports.Set("findRing", Napi::Function::New<FindRing>(env, "findRing"));
   exports.Set("closeRing", Napi::Function::New<CloseRing>(env, "closeRing"));

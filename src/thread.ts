@@ -1,18 +1,21 @@
-/** The public functions in a worker thread, of the primary or of a replica: what the segment alone can answer. */
+/** The public functions where the segment alone can answer: in a worker thread, of the primary or of a replica. */
 
 import { wrongProcess } from './errors.js';
 import type { Local } from './local.js';
 import { AttachedPools } from './memory/attached-pools.js';
 
-const refuse = (what: string) => (): never => {
-  throw wrongProcess(what, 'a worker thread');
-};
-const reject = (what: string) => async (): Promise<never> => {
-  throw wrongProcess(what, 'a worker thread');
-};
-
 export function threadLocal(): Local {
-  const pools = new AttachedPools();
+  return segmentLocal(new AttachedPools(), 'a worker thread');
+}
+
+/** @param where the process or thread, for the errors of what does not work there. */
+export function segmentLocal(pools: AttachedPools, where: string): Local {
+  const refuse = (what: string) => (): never => {
+    throw wrongProcess(what, where);
+  };
+  const reject = (what: string) => async (): Promise<never> => {
+    throw wrongProcess(what, where);
+  };
   return {
     pid: (name) => pools.pid(name),
     transaction: (name, fn, options) => pools.transaction(name, fn, options),

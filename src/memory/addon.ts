@@ -52,7 +52,6 @@ export interface Addon {
   createSegment(): number;
   attachSegment(fd: number, slot: number): void;
   sharedMemory(): SharedArrayBuffer | undefined;
-  ownSlot(): number;
   openRing(name: string, maxQueue: number, leastQueue: boolean): number | undefined;
   findRing(name: string): number | undefined;
   closeRing(ring: number): void;

@@ -33,7 +33,7 @@ export interface ReplicaOwner {
   exited(replica: ReplicaProcess, exit: ExitInfo): void;
   /** The replica got a SIGTERM of its own. */
   leaving(replica: ReplicaProcess, reason: string): void;
-  castFailed(replica: ReplicaProcess, error: Error): void;
+  castFailed(error: BallermannError): void;
   /** A message of the replica's own, for the primary to relay. */
   requested(replica: ReplicaProcess, request: Request): void;
   /** The replica has stopped waiting for its request. */
@@ -269,7 +269,7 @@ export class ReplicaProcess implements Carrier {
       cause,
       pid: this.pid,
     });
-    if (message.kind === 'cast') this.#owner.castFailed(this, error);
+    if (message.kind === 'cast') this.#owner.castFailed(error);
     message.reject(error);
   }
 

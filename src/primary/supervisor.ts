@@ -304,9 +304,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       const child = this.#childOf(replica);
       if (child !== undefined && replica.state !== 'stopping') void this.#stop(child, replica, reason);
     },
-    castFailed: (_replica, error) => {
-      this.#announce('castFailed', error as BallermannError);
-    },
+    castFailed: (error) => this.#announce('castFailed', error),
     requested: (replica, request) => this.#relay.request(replica, request),
     withdrawn: (replica, id) => this.#relay.withdraw(replica, id),
   };

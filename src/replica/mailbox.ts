@@ -75,10 +75,6 @@ export class Mailbox {
     this.#answers = answers;
   }
 
-  get hasHandler(): boolean {
-    return this.#handler !== undefined;
-  }
-
   /** A later handler takes the place of an earlier one. */
   setHandler(handler: Handler): void {
     const isFirst = this.#handler === undefined;
