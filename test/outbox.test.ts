@@ -71,7 +71,7 @@ class Item implements Outgoing<number> {
 
 function outbox(corked = false): { port: FakePort; box: Outbox<number> } {
   const port = new FakePort();
-  return { port, box: new Outbox<number>(port, corked) };
+  return { port, box: new Outbox<number>(port, () => false, corked) };
 }
 
 test('what is pushed in one turn goes out in one message, in order', async () => {
@@ -82,6 +82,43 @@ test('what is pushed in one turn goes out in one message, in order', async () =>
   assert.equal(port.batches, []);
   await turn();
   assert.equal(port.messages, [{ cmd: 'NODE_BALLERMANN', batch: [1, 2, 3, 4] }]);
+});
+
+test('what is alone goes out at once, if the message before held one entry', async () => {
+  const { port, box } = outbox();
+  box.push(fixed(1), true);
+  assert.equal(port.batches, [], 'nothing is known yet');
+  await port.writeAll();
+  box.push(fixed(2), true);
+  assert.equal(port.batches, [[1], [2]]);
+  box.push(fixed(3), true); // one message is under way
+  assert.is(port.underWay, 1);
+  box.post(fixed(4), true);
+  await port.writeAll();
+  assert.equal(port.batches, [[1], [2], [3, 4]]);
+  box.post(fixed(5), true);
+  assert.equal(port.batches.length, 3, 'the message before held two');
+  await port.writeAll();
+  box.post(fixed(6));
+  assert.equal(port.batches.length, 4, 'not alone');
+  await port.writeAll();
+  assert.equal(port.batches.flat(), [1, 2, 3, 4, 5, 6]);
+});
+
+test('entries are joined where they can be', async () => {
+  const port = new FakePort();
+  const sums = new Outbox<number[]>(port, (last, next) => next[0] !== 3 && last.push(...next) > 0, false);
+  for (let entry = 1; entry <= 4; entry++) sums.push(fixed([entry]));
+  await port.writeAll();
+  sums.push(fixed([5]));
+  sums.flushNow();
+  assert.equal(port.batches as unknown, [
+    [
+      [1, 2],
+      [3, 4],
+    ],
+    [[5]],
+  ]);
 });
 
 test('one message is under way at a time, and the next takes all that has come', async () => {

@@ -9,7 +9,16 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fromErrorData, toErrorData } from '#src/errors.js';
 import { codecs } from '#src/wire/codec.js';
-import { isOurs, isToPrimary, isToReplica, unpack } from '#src/wire/protocol.js';
+import {
+  eachOf,
+  entryOf,
+  isOurs,
+  isToPrimary,
+  isToReplica,
+  join,
+  type ToReplica,
+  unpack,
+} from '#src/wire/protocol.js';
 import { pidAt, upPids } from './gate.js';
 import { downOf, fixture, rejects, start, until } from './helpers.js';
 
@@ -48,8 +57,8 @@ const toPrimary: Record<string, Fits[]> = {
   cancel: [isId],
 };
 
-/** The entries that a payload may follow, of any kind. */
-const withPayload = new Set(['call', 'cast', 'result', 'request']);
+/** How many payloads, of any kind, may follow. */
+const payloads = (tag: string): number => ({ call: 9, cast: 9, result: 9, request: 1 })[tag] ?? 0;
 
 const id = fc.maxSafeNat();
 const text = fc.string();
@@ -78,8 +87,13 @@ const { error } = fc.letrec<{ error: unknown }>((tie) => ({
 const kind = fc.constantFrom('call', 'cast', 'ping');
 const timeout = fc.double({ min: 0, max: 2 ** 31 - 1, noNaN: true });
 
+const runOf = (...tags: string[]): fc.Arbitrary<unknown[]> =>
+  fc
+    .tuple(fc.constantFrom(...tags), id, fc.array(payload, { maxLength: 9 }))
+    .map(([tag, first, values]) => [tag, first, ...values]);
+
 const entriesToReplica = fc.oneof(
-  payloadMayFollow(fc.tuple(fc.constantFrom('call', 'cast', 'result'), id)),
+  runOf('call', 'cast', 'result'),
   fc.tuple(fc.constantFrom('ping', 'cancel'), id),
   fc.tuple(fc.constant('stop'), text),
   fc.tuple(fc.constant('failure'), id, error),
@@ -89,7 +103,7 @@ const entriesToPrimary = fc.oneof(
   fc.constant(['ready']),
   fc.tuple(fc.constant('crash'), error),
   fc.tuple(fc.constant('leave'), text),
-  payloadMayFollow(fc.tuple(fc.constant('result'), id)),
+  runOf('result'),
   fc.tuple(fc.constant('failure'), id, error),
   payloadMayFollow(fc.tuple(fc.constant('request'), id, kind, fc.oneof(text, id), timeout, fc.boolean())),
 );
@@ -119,8 +133,10 @@ for (const { name, fits, shapes, valid } of directions) {
       const checks = Object.hasOwn(shapes, entry[0]) ? (shapes[entry[0]] as Fits[]) : undefined;
       if (checks === undefined) return false;
       const more = entry.length - 1 - checks.length;
-      const isLong = more === 0 || (more === 1 && withPayload.has(entry[0]));
-      return isLong && checks.every((check, i) => check(entry[i + 1]));
+      const isRun = payloads(entry[0]) > 1;
+      return (
+        more >= 0 && (isRun || more <= payloads(entry[0])) && checks.every((check, i) => check(entry[i + 1]))
+      );
     };
     const anything = fc.anything({ withBigInt: true, withDate: true, withMap: true, withSparseArray: true });
     fc.assert(
@@ -137,9 +153,9 @@ for (const { name, fits, shapes, valid } of directions) {
         const changed = [...entry];
         changed[place % fields] = value;
         assert.not(fits(changed), `place ${place % fields}`);
-        const longest = fields + (withPayload.has(tag) ? 1 : 0);
+        const longest = fields + payloads(tag);
         const padding = Array(longest - entry.length).fill(null);
-        assert.not(fits([...entry, ...padding, value]), 'one field more');
+        if (payloads(tag) <= 1) assert.not(fits([...entry, ...padding, value]), 'one field more');
         assert.not(fits(entry.slice(0, fields - 1)), 'one field less');
         assert.not(fits({ ...entry, length: entry.length }), 'no array');
       }),
@@ -175,6 +191,49 @@ test('an envelope is ours by its command; what does not fit in it is counted and
     ['ping', 1],
     ['ping', 3],
   ]);
+});
+
+test('messages are joined to runs where their ids follow one another, and come out as they went in', () => {
+  const message = fc.record({
+    tag: fc.constantFrom('call' as const, 'cast' as const, 'result' as const),
+    id: fc.nat(5),
+    payload: fc.option(fc.jsonValue(), { nil: undefined }),
+  });
+  const gaps = fc.array(message, { maxLength: 30 });
+  const consecutive = gaps.map((messages) => messages.map((each, i) => ({ ...each, id: i })));
+  fc.assert(
+    fc.property(fc.oneof(gaps, consecutive), fc.boolean(), (messages, pings) => {
+      const batch: ToReplica[] = [];
+      const add = (entry: ToReplica): void => {
+        const last = batch.at(-1);
+        if (last === undefined || !join(last, entry)) batch.push(entry);
+      };
+      for (const { tag, id, payload } of messages) {
+        add(entryOf(tag, id, payload));
+        if (pings) add(['ping', id]);
+      }
+      const out: unknown[] = [];
+      unpack({ batch: sent(batch) }, isToReplica, (entry) => {
+        if (entry[0] === 'call' || entry[0] === 'cast' || entry[0] === 'result')
+          eachOf<string>(entry, (tag, id, payload) => out.push({ tag, id, payload }));
+      });
+      assert.equal(
+        out,
+        messages.map(({ tag, id, payload }) => ({
+          tag,
+          id,
+          payload: payload === undefined ? undefined : sent(payload),
+        })),
+      );
+    }),
+  );
+  const calls = [0, 1, 2, 3].map((id) => entryOf('call', id, id));
+  const [first, ...others] = calls;
+  assert.ok(others.every((other) => join(first as ToReplica, other)));
+  assert.equal(first, ['call', 0, 0, 1, 2, 3]);
+  assert.not(join(first as ToReplica, ['call', 5, 5]), 'a gap');
+  assert.not(join(first as ToReplica, ['cast', 4, 4]), 'another tag');
+  assert.not(join(first as ToReplica, ['call', 4]), 'without a payload');
 });
 
 /** As it looks when it has been sent as JSON. */
@@ -391,7 +450,6 @@ test('forged entries are dropped one by one and counted', () =>
       ['result', '1', ''],
       ['result', -1, ''],
       ['result', 1.5, ''],
-      ['result', 1, '', 'more'],
       ['failure', 1, {}],
       ['failure', 1, { ...data, name: 1 }],
       ['failure', 1, { ...data, stack: {} }],
@@ -416,13 +474,14 @@ test('forged entries are dropped one by one and counted', () =>
       ['result', 1_000_000, '""'],
       ['failure', 1_000_000, data],
     ];
-    await forge({ op: 'forge', batch });
-    await counted(pool, batch.length);
+    await forge({ op: 'forge', batch: [...batch, ['result', 1_000_000, 'a run', 'of', 'three']] });
+    const misfits = batch.length + 3;
+    await counted(pool, misfits);
     for (const notABatch of [null, 'text', 5, { length: 1 }]) await forge({ op: 'forge', batch: notABatch });
     await forge({ op: 'forge' });
-    await counted(pool, batch.length + 5);
+    await counted(pool, misfits + 5);
     await forge({ op: 'repeat', entry: ['no such tag'], times: 100_000 });
-    await counted(pool, batch.length + 100_005);
+    await counted(pool, misfits + 100_005);
   }));
 
 test('a forged answer settles the call once, and its own answer is the one too many', () =>

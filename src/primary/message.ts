@@ -4,7 +4,7 @@ import { BallermannError } from '../errors.js';
 import type { Codec, Payload } from '../wire/codec.js';
 import { clearLimit, type Limit, type Limited, setLimit } from '../wire/deadlines.js';
 import { ENTRY_WEIGHT, type Outgoing } from '../wire/outbox.js';
-import type { RequestKind, ToReplica } from '../wire/protocol.js';
+import { entryOf, type RequestKind, type ToReplica } from '../wire/protocol.js';
 
 /** Whoever waits for the answer: a promise of this process, or a replica that asked for the call. */
 export interface Caller {
@@ -100,7 +100,7 @@ export class Message implements Outgoing<ToReplica>, Limited {
       return ['ping', this.id];
     }
     this.sequence = carrier.nextSequence();
-    return this.#payload === undefined ? [this.kind, this.id] : [this.kind, this.id, this.#payload];
+    return entryOf(this.kind, this.id, this.#payload);
   }
 
   /** Takes the message back before anybody waits for it: its caller is told by other means. */

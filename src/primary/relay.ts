@@ -2,7 +2,7 @@
 
 import { BallermannError, toErrorData } from '../errors.js';
 import { ENTRY_WEIGHT } from '../wire/outbox.js';
-import { type Request, resultEntry } from '../wire/protocol.js';
+import { entryOf, type Request } from '../wire/protocol.js';
 import { type Caller, type Message, nobody } from './message.js';
 import { send } from './messaging.js';
 import { pools } from './pools.js';
@@ -22,7 +22,7 @@ function request(replica: ReplicaProcess, [, id, kind, target, timeout, idempote
       requests.delete(id);
       try {
         const answer = replica.codec.encode(codec.decode(reply));
-        replica.post(resultEntry(id, answer.value), answer.weight + ENTRY_WEIGHT);
+        replica.post(entryOf('result', id, answer.value), answer.weight + ENTRY_WEIGHT);
       } catch (error) {
         replica.post(['failure', id, toErrorData(error)]);
       }

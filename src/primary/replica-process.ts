@@ -9,8 +9,10 @@ import type { Segment } from '../memory/segment.js';
 import type { Codec } from '../wire/codec.js';
 import { ENTRY_WEIGHT, fixed, Outbox } from '../wire/outbox.js';
 import {
+  eachOf,
   isOurs,
   isToPrimary,
+  join,
   PROTOCOL_VERSION,
   type Request,
   type ToPrimary,
@@ -102,7 +104,7 @@ export class ReplicaProcess implements Carrier {
     this.#worker = worker;
     this.#owner = owner;
     this.#counters = counters;
-    this.#outbox = new Outbox(worker.process, true);
+    this.#outbox = new Outbox<ToReplica>(worker.process, join, true);
     this.dead = new Promise((resolve) => {
       this.#resolveDead = resolve;
     });
@@ -142,8 +144,12 @@ export class ReplicaProcess implements Carrier {
     if (this.state === 'dead' || (this.state === 'stopping' && message.kind !== 'ping')) return false;
     const id = ++this.#lastId;
     message.carriedBy(this, id);
-    if (!this.#outbox.push(message)) return false;
+    const isAlone = this.#inFlight.size === 0;
     this.#inFlight.set(id, message);
+    if (!this.#outbox.push(message, isAlone)) {
+      this.#inFlight.delete(id);
+      return false;
+    }
     this.#count();
     return true;
   }
@@ -219,7 +225,7 @@ export class ReplicaProcess implements Carrier {
       case 'leave':
         return this.#owner.leaving(this, entry[1]);
       case 'result':
-        return this.#finished(entry[1])?.resolve(entry[2], this.codec);
+        return eachOf(entry, this.#result);
       case 'failure':
         return this.#fail(entry[1], entry[2]);
       case 'request':
@@ -259,6 +265,10 @@ export class ReplicaProcess implements Carrier {
     if (message.settled) this.#counters.late++;
     return message;
   }
+
+  readonly #result = (_tag: 'result', id: number, payload: unknown): void => {
+    this.#finished(id)?.resolve(payload, this.codec);
+  };
 
   #fail(id: number, data: ErrorData): void {
     const message = this.#finished(id);

@@ -4,10 +4,12 @@
  */
 
 import { type Codec, NOTHING, type Payload } from '../wire/codec.js';
+import type { RequestKind } from '../wire/protocol.js';
 
 /** Answers a message, whether it was a call (the caller has it) or a cast (the primary counts it as finished). */
 export interface Answers {
-  result(id: number, payload: Payload): void;
+  /** @param isAlone nothing else runs. */
+  result(id: number, payload: Payload, isAlone: boolean): void;
   failure(id: number, error: unknown): void;
   /** A message is taken out of the mailbox: from now on it may have had its effect. */
   taken(): void;
@@ -53,9 +55,11 @@ interface Stretch {
   next: Stretch | undefined;
 }
 
-type Delivery =
-  | readonly [kind: 'call' | 'cast', id: number, payload?: unknown]
-  | readonly [kind: 'ping', id: number];
+interface Delivery {
+  readonly kind: RequestKind;
+  readonly id: number;
+  readonly payload: unknown;
+}
 
 export class Mailbox {
   readonly #codec: Codec;
@@ -82,21 +86,22 @@ export class Mailbox {
     if (isFirst) setImmediate(() => this.#deliverWaiting()); // let the script finish its turn
   }
 
-  deliver(delivery: Delivery): void {
-    if (this.#stopped && this.#handler === undefined && delivery[0] !== 'ping') return;
-    if (this.#waiting.length > 0 || (this.#handler === undefined && delivery[0] !== 'ping')) {
-      this.#waiting.push(delivery);
-    } else if (delivery[0] === 'ping') {
-      this.#ping(delivery[1]);
+  /** @param payload none with a ping. */
+  deliver(kind: RequestKind, id: number, payload?: unknown): void {
+    if (this.#stopped && this.#handler === undefined && kind !== 'ping') return;
+    if (this.#waiting.length > 0 || (this.#handler === undefined && kind !== 'ping')) {
+      this.#waiting.push({ kind, id, payload });
+    } else if (kind === 'ping') {
+      this.#ping(id);
     } else {
-      this.#run(delivery[0], delivery[1], delivery[2]);
+      this.#run(kind, id, payload);
     }
   }
 
   /** The caller of `id` has gone. */
   cancel(id: number): void {
     this.#running.get(id)?.abort();
-    if (!this.#waiting.some((delivery) => delivery[1] === id)) return;
+    if (!this.#waiting.some((delivery) => delivery.id === id)) return;
     this.#cancelled.add(id); // it keeps its turn: messages are counted as taken in the order in which they came
     this.#answers.failure(id, new Error('cancelled before it was begun'));
   }
@@ -108,7 +113,7 @@ export class Mailbox {
   stop(): Promise<void> {
     this.#stopped = true;
     const waiting = this.#waiting.splice(0);
-    for (const [kind, id] of waiting) if (kind === 'ping') this.#ping(id);
+    for (const { kind, id } of waiting) if (kind === 'ping') this.#ping(id);
     return new Promise((resolve) => {
       this.#idle.push(resolve);
       this.#settle();
@@ -116,7 +121,7 @@ export class Mailbox {
   }
 
   #deliverWaiting(): void {
-    for (const delivery of this.#waiting.splice(0)) this.deliver(delivery);
+    for (const { kind, id, payload } of this.#waiting.splice(0)) this.deliver(kind, id, payload);
   }
 
   #run(kind: 'call' | 'cast', id: number, payload: unknown): void {
@@ -148,7 +153,11 @@ export class Mailbox {
 
   #finish(kind: 'call' | 'cast', id: number, stretch: Stretch, reply: unknown): void {
     try {
-      this.#answers.result(id, kind === 'call' ? this.#codec.encode(reply) : NOTHING);
+      this.#answers.result(
+        id,
+        kind === 'call' ? this.#codec.encode(reply) : NOTHING,
+        this.#running.size <= 1,
+      );
     } catch (error) {
       this.#answers.failure(id, error); // the reply cannot travel
     }
@@ -177,7 +186,8 @@ export class Mailbox {
   /** Answers the pings of each leading stretch that is finished. */
   #settle(): void {
     while (this.#first.unfinished === 0 && this.#first.next !== undefined) {
-      if (this.#first.ping !== undefined) this.#answers.result(this.#first.ping, NOTHING);
+      if (this.#first.ping !== undefined)
+        this.#answers.result(this.#first.ping, NOTHING, this.#running.size === 0);
       this.#first = this.#first.next;
     }
     if (this.#running.size === 0 && this.#waiting.length === 0)

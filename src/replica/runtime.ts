@@ -12,10 +12,12 @@ import { codecs } from '../wire/codec.js';
 import { ENTRY_WEIGHT, fixed, Outbox } from '../wire/outbox.js';
 import {
   CMD,
+  eachOf,
+  entryOf,
   isOurs,
   isToReplica,
+  join,
   PROTOCOL_VERSION,
-  resultEntry,
   type ToPrimary,
   type ToReplica,
   unpack,
@@ -71,11 +73,11 @@ export class ReplicaRuntime {
     const codec = codecs[env.serialization];
     const takenWord = segment.slotWord(env.slot, segment.addon.layout.slotTaken);
     let taken = 0;
-    this.#outbox = new Outbox<ToPrimary>(process as never, false);
+    this.#outbox = new Outbox<ToPrimary>(process as never, join, false);
     this.requests = new Requests(codec, this.#outbox);
     this.#mailbox = new Mailbox(codec, {
-      result: (id, { value, weight }) =>
-        this.#outbox.post(fixed(resultEntry(id, value), weight + ENTRY_WEIGHT)),
+      result: (id, { value, weight }, isAlone) =>
+        this.#outbox.post(fixed(entryOf('result', id, value), weight + ENTRY_WEIGHT), isAlone),
       failure: (id, error) => this.#post(['failure', id, toErrorData(error)]),
       taken: () => {
         taken = (taken + 1) | 0;
@@ -121,19 +123,26 @@ export class ReplicaRuntime {
     switch (entry[0]) {
       case 'call':
       case 'cast':
+        return eachOf(entry, this.#deliver);
       case 'ping':
-        return this.#mailbox.deliver(entry);
+        return this.#mailbox.deliver('ping', entry[1]);
       case 'cancel':
         return this.#mailbox.cancel(entry[1]);
       case 'stop':
         void this.#stop(entry[1]);
         return;
       case 'result':
-        return this.requests.result(entry[1], entry[2]);
+        return eachOf(entry, this.#result);
       case 'failure':
         return this.requests.failure(entry[1], entry[2]);
     }
   }
+
+  readonly #deliver = (kind: 'call' | 'cast', id: number, payload: unknown): void =>
+    this.#mailbox.deliver(kind, id, payload);
+
+  readonly #result = (_tag: 'result', id: number, payload: unknown): void =>
+    this.requests.result(id, payload);
 
   /** Finishes the messages, runs the hooks, closes the servers, lets their connections end, exits. */
   async #stop(reason: string): Promise<void> {

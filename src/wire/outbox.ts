@@ -37,6 +37,7 @@ export interface Outgoing<Entry> {
 
 export class Outbox<Entry> {
   readonly #port: Port;
+  readonly #join: (last: Entry, next: Entry) => boolean;
   /** From `#head` on; what is before has gone out, and is dropped now and then. */
   #waiting: Outgoing<Entry>[] = [];
   #head = 0;
@@ -50,18 +51,22 @@ export class Outbox<Entry> {
   #closed = false;
   readonly #drained: (() => void)[] = [];
 
-  /** @param corked whether entries wait for `uncork`, because the other end is not there yet. */
-  constructor(port: Port, corked: boolean) {
+  /**
+   * @param join appends an entry to the one before it where one can say both; else it answers false.
+   * @param corked whether entries wait for `uncork`, because the other end is not there yet.
+   */
+  constructor(port: Port, join: (last: Entry, next: Entry) => boolean, corked: boolean) {
     this.#port = port;
+    this.#join = join;
     this.#corked = corked;
   }
 
-  /** False where the outbox is full or closed; the item was not taken then. */
-  push(item: Outgoing<Entry>): boolean {
+  /** As post. False where the outbox is full or closed; the item was not taken then. */
+  push(item: Outgoing<Entry>, isAlone = false): boolean {
     if (this.#closed) return false;
     if (this.#isFullFor(item) && this.#voidWeight > 0) this.#sweep();
     if (this.#isFullFor(item)) return false;
-    this.post(item);
+    this.post(item, isAlone);
     return true;
   }
 
@@ -70,12 +75,18 @@ export class Outbox<Entry> {
     this.#voidWeight += item.weight;
   }
 
-  /** As push, for what must not be refused (it is small and there is at most one for each entry received). */
-  post(item: Outgoing<Entry>): void {
+  /**
+   * Sends at the end of the loop's turn, so that what comes from several callbacks travels together. Never refused: it
+   * is for what is small and of which there is at most one for each entry received.
+   * @param isAlone nothing is in flight that another entry could follow from. It goes out at once then, if the message
+   * before held one entry too: nothing gathers, and waiting would only take time.
+   */
+  post(item: Outgoing<Entry>, isAlone = false): void {
     if (this.#closed) return;
     this.#waiting.push(item);
     this.#weight += item.weight;
-    this.#schedule();
+    if (isAlone && this.#lastBatch === 1 && !this.#corked) this.#flush();
+    else this.#schedule();
   }
 
   uncork(): void {
@@ -85,9 +96,8 @@ export class Outbox<Entry> {
 
   /** Sends all that waits at once, without gathering: for a process that is about to exit. */
   flushNow(): void {
-    const batch = this.#takeWaiting()
-      .map((item) => item.depart())
-      .filter((entry) => entry !== undefined);
+    const batch: Entry[] = [];
+    for (const item of this.#takeWaiting()) this.#add(batch, item);
     if (batch.length > 0)
       this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, () => {});
   }
@@ -127,15 +137,10 @@ export class Outbox<Entry> {
     this.#voidWeight = 0;
   }
 
-  /**
-   * At the end of the loop's turn, so that what comes from several callbacks travels together; but at the end of this
-   * callback where the batch before held one entry: then nothing gathers, and waiting only takes time.
-   */
   #schedule(): void {
     if (this.#scheduled || this.#underWay || this.#corked || this.#isEmpty) return;
     this.#scheduled = true;
-    if (this.#lastBatch === 1) process.nextTick(this.#scheduledFlush);
-    else setImmediate(this.#scheduledFlush);
+    setImmediate(this.#scheduledFlush);
   }
 
   readonly #scheduledFlush = (): void => {
@@ -147,13 +152,13 @@ export class Outbox<Entry> {
     if (this.#closed || this.#underWay) return;
     const batch: Entry[] = [];
     let weight = 0;
+    let items = 0;
     while (!this.#isEmpty && weight < BATCH) {
       const item = this.#waiting[this.#head++] as Outgoing<Entry>;
       this.#weight -= item.weight;
-      const entry = item.depart();
-      if (entry === undefined) continue;
+      if (!this.#add(batch, item)) continue;
       weight += item.weight;
-      batch.push(entry);
+      items++;
     }
     if (this.#head > this.#waiting.length / 2) this.#waiting = this.#takeWaiting();
     if (batch.length === 0) {
@@ -161,8 +166,17 @@ export class Outbox<Entry> {
       return;
     }
     this.#underWay = true;
-    this.#lastBatch = batch.length;
+    this.#lastBatch = items;
     this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, this.#sent);
+  }
+
+  /** False where the item no longer wants to go. */
+  #add(batch: Entry[], item: Outgoing<Entry>): boolean {
+    const entry = item.depart();
+    if (entry === undefined) return false;
+    const last = batch.at(-1);
+    if (last === undefined || !this.#join(last, entry)) batch.push(entry);
+    return true;
   }
 
   readonly #sent = (error: Error | null): void => {

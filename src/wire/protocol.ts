@@ -14,17 +14,23 @@ export interface Envelope<Entry> {
   readonly batch: readonly Entry[];
 }
 
-/** `id` is the primary's, one sequence a replica; every entry that has one is answered by 'result' or 'failure'. */
+/**
+ * A message with the payload, or without one. With several it is a run: as many messages, whose ids follow one another.
+ * So a batch of a hundred calls is one entry, which costs half as much to write and to parse as a hundred.
+ */
+type Run<Tag> = readonly [tag: Tag, id: number, ...payloads: unknown[]];
+
+/** `id` is the primary's, one sequence a replica; every message that has one is answered by 'result' or 'failure'. */
 export type ToReplica =
-  | readonly [tag: 'call', id: number, payload?: unknown]
-  | readonly [tag: 'cast', id: number, payload?: unknown]
+  | Run<'call'>
+  | Run<'cast'>
   | readonly [tag: 'ping', id: number]
   /** The caller of `id` has stopped waiting. */
   | readonly [tag: 'cancel', id: number]
   /** Finish what runs, run the shutdown hooks, exit. */
   | readonly [tag: 'stop', reason: string]
   /** Answers to a 'request' of the replica, by the replica's id. */
-  | readonly [tag: 'result', id: number, payload?: unknown]
+  | Run<'result'>
   | readonly [tag: 'failure', id: number, error: ErrorData];
 
 export type ToPrimary =
@@ -35,7 +41,7 @@ export type ToPrimary =
   | readonly [tag: 'crash', error: ErrorData]
   /** The replica was asked to go (SIGTERM) and wants an orderly stop. */
   | readonly [tag: 'leave', reason: string]
-  | readonly [tag: 'result', id: number, payload?: unknown]
+  | Run<'result'>
   | readonly [tag: 'failure', id: number, error: ErrorData]
   /** A call, cast or ping of the replica's own, for the primary to relay. `id` is the replica's. */
   | readonly [
@@ -50,12 +56,30 @@ export type ToPrimary =
   /** The replica has stopped waiting for its request `id`. */
   | readonly [tag: 'cancel', id: number];
 
-/** @param payload left out where it is undefined. */
-export function resultEntry(
+/** One message. @param payload left out where it is undefined, which JSON has no word for. */
+export function entryOf<Tag extends 'call' | 'cast' | 'result'>(
+  tag: Tag,
   id: number,
   payload: unknown,
-): Extract<ToReplica & ToPrimary, readonly ['result', ...unknown[]]> {
-  return payload === undefined ? ['result', id] : ['result', id, payload];
+): Run<Tag> {
+  return payload === undefined ? [tag, id] : [tag, id, payload];
+}
+
+/** Appends `next` to `last` where it continues its run. @returns whether it did. */
+export function join(last: ToReplica | ToPrimary, next: ToReplica | ToPrimary): boolean {
+  const [tag, id] = next;
+  if (next.length !== 3 || last.length < 3 || tag !== last[0] || !runs.has(tag)) return false;
+  const run = last as unknown as [tag: string, id: number, ...payloads: unknown[]];
+  if (run[1] + run.length - 2 !== id) return false;
+  run.push(next[2]);
+  return true;
+}
+
+/** Hands each message of an entry to `take`. */
+export function eachOf<Tag>(entry: Run<Tag>, take: (tag: Tag, id: number, payload: unknown) => void): void {
+  const [tag, id] = entry;
+  take(tag, id, entry[2]);
+  for (let i = 3; i < entry.length; i++) take(tag, id + i - 2, entry[i]);
 }
 
 export type Request = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
@@ -95,20 +119,23 @@ function isErrorChain(value: unknown, causes: number): boolean {
 interface Shape {
   /** Of the elements after the tag. */
   readonly checks: readonly Check[];
-  /** Whether a payload may follow: left out where it is undefined, which JSON has no word for. */
-  readonly payload: boolean;
+  /** How many payloads may follow. */
+  readonly payloads: number;
 }
 
-const plain = (...checks: Check[]): Shape => ({ checks, payload: false });
-const withPayload = (...checks: Check[]): Shape => ({ checks, payload: true });
+const plain = (...checks: Check[]): Shape => ({ checks, payloads: 0 });
+const withPayload = (...checks: Check[]): Shape => ({ checks, payloads: 1 });
+const run: Shape = { checks: [isId], payloads: Number.POSITIVE_INFINITY };
+
+const runs: ReadonlySet<unknown> = new Set(['call', 'cast', 'result']);
 
 const toReplica = new Map<unknown, Shape>([
-  ['call', withPayload(isId)],
-  ['cast', withPayload(isId)],
+  ['call', run],
+  ['cast', run],
   ['ping', plain(isId)],
   ['cancel', plain(isId)],
   ['stop', plain(isText)],
-  ['result', withPayload(isId)],
+  ['result', run],
   ['failure', plain(isId, isErrorData)],
 ]);
 
@@ -117,7 +144,7 @@ const toPrimary = new Map<unknown, Shape>([
   ['ready', plain()],
   ['crash', plain(isErrorData)],
   ['leave', plain(isText)],
-  ['result', withPayload(isId)],
+  ['result', run],
   ['failure', plain(isId, isErrorData)],
   ['request', withPayload(isId, isKind, isTarget, isTimeout, isBoolean)],
   ['cancel', plain(isId)],
@@ -135,9 +162,9 @@ function fits(shapes: ReadonlyMap<unknown, Shape>, entry: unknown): boolean {
   if (!Array.isArray(entry)) return false;
   const shape = shapes.get(entry[0]);
   if (shape === undefined) return false;
-  const { checks, payload } = shape;
+  const { checks, payloads } = shape;
   const required = checks.length + 1;
-  if (entry.length !== required && !(payload && entry.length === required + 1)) return false;
+  if (entry.length < required || entry.length > required + payloads) return false;
   for (let i = 0; i < checks.length; i++) {
     if (!checks[i]?.(entry[i + 1])) return false;
   }
