@@ -1,4 +1,4 @@
-/** Medians and spreads of a few numbers, and how large numbers are written. */
+/** Medians, quantiles and spreads of numbers, and how large numbers are written. */
 
 export interface Spread {
   readonly median: number;
@@ -12,6 +12,12 @@ export function spread(numbers: readonly number[]): Spread {
   const middle = sorted.length >> 1;
   const median = sorted.length % 2 === 1 ? at(middle) : (at(middle - 1) + at(middle)) / 2;
   return { median, min: at(0), max: at(sorted.length - 1) };
+}
+
+/** The lowest of the numbers that `part` of them do not exceed. */
+export function quantile(numbers: readonly number[], part: number): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN;
 }
 
 /** Three digits are as many as two runs agree on. */

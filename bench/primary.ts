@@ -1,6 +1,6 @@
 /** The subjects that only the primary has: pools as objects, the addon, rings of any size. */
 
-import { type Balancer, pid } from 'ballermann';
+import { type Balancer, pid, type Selection } from 'ballermann';
 import { addon } from '#src/memory/addon.js';
 import { Ring } from '#src/memory/ring.js';
 import { Rotation } from '#src/memory/rotation.js';
@@ -9,6 +9,9 @@ import { constantly, type Subject, Turns, together } from './subject.js';
 import { atomicsAdd, empty, pidByName, REPLICAS } from './subjects.js';
 
 export const SLOTS = [1, 8, 64, 256, 1000];
+
+/** Of few replicas it looks at all, of more at two. */
+const LEAST_QUEUE = [4, 16];
 
 /** Pools 'bench' and 'other' are there. @param bench the first of them. */
 export function primarySubjects(bench: Balancer): Subject[] {
@@ -21,7 +24,8 @@ export function primarySubjects(bench: Balancer): Subject[] {
     { name: 'pid by object', task: () => bench.pid(), expected: turns, verify: () => turns.verify() },
     pidByName(turns),
     twoPools(turns),
-    ...SLOTS.map(slots),
+    ...SLOTS.map((count) => slots(count)),
+    ...LEAST_QUEUE.map((count) => slots(count, 'least-queue')),
   ];
 }
 
@@ -63,22 +67,27 @@ function twoPools(bench: Turns): Subject {
   };
 }
 
-/** A rotation of made-up pids: nobody forks a thousand replicas to time a hand-out. */
-function slots(count: number): Subject {
-  const rotation = new Rotation(Segment.require(), ringOf(count).index, (why) => {
+/**
+ * A rotation of made-up pids: nobody forks a thousand replicas to time a hand-out. They have no unfinished messages, so
+ * that 'least-queue', which looks at them for each pid, must give the very same rotation.
+ */
+function slots(count: number, selection: Selection = 'round-robin'): Subject {
+  const leastQueue = selection === 'least-queue';
+  const rotation = new Rotation(Segment.require(), ringOf(count, leastQueue).index, (why) => {
     throw new Error(`the ring refused: ${why}`);
   });
   const turns = new Turns(count, () => rotation.next());
   return {
-    name: `rotation of ${count}`,
+    name: leastQueue ? `least-queue of ${count}` : `rotation of ${count}`,
     task: () => rotation.next(),
     expected: turns,
     verify: () => turns.verify(),
   };
 }
 
-function ringOf(count: number): Ring {
-  const ring = new Ring(Segment.require(), `made up, ${count}, ${Math.random()}`, Number.POSITIVE_INFINITY);
+function ringOf(count: number, leastQueue = false): Ring {
+  const name = `made up, ${count}, ${Math.random()}`;
+  const ring = new Ring(Segment.require(), name, Number.POSITIVE_INFINITY, leastQueue);
   ring.publish(Array.from({ length: count }, (_, i) => ({ pid: 4_000_000 + i, slot: i + 1 })));
   return ring;
 }
