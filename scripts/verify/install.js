@@ -30,6 +30,9 @@ const packages = {
   },
 };
 
+/** A mirror may be out of reach for a moment. */
+const RETRY = ['-o', 'Acquire::Retries=5'];
+
 let updated = false;
 
 /** @param wanted names of `packages` above, in the order in which they are to be installed. */
@@ -39,12 +42,13 @@ export async function install(wanted) {
     if (present()) continue;
     const debian = name?.() ?? key;
     console.log(`installing ${debian}`);
-    if (!updated) await asRoot('apt-get', 'update', '-qq');
+    if (!updated) await asRoot('apt-get', ...RETRY, 'update', '-qq');
     updated = true;
     await asRoot(
       'env',
       'DEBIAN_FRONTEND=noninteractive',
       'apt-get',
+      ...RETRY,
       'install',
       '-y',
       '-qq',
