@@ -15,12 +15,14 @@ type Sent = (error: Error | null) => void;
 /** A port that has written a message when the test says so. */
 class FakePort implements Port {
   readonly messages: { cmd: string; batch: number[] }[] = [];
+  /** Whether it takes another message before the one before is written. */
+  takesMore = false;
   readonly #underWay: Sent[] = [];
 
   send(message: unknown, _handle: undefined, _options: undefined, sent: Sent): boolean {
     this.messages.push(structuredClone(message) as { cmd: string; batch: number[] });
     this.#underWay.push(sent);
-    return true;
+    return this.takesMore;
   }
 
   get batches(): number[][] {
@@ -121,7 +123,7 @@ test('entries are joined where they can be', async () => {
   ]);
 });
 
-test('one message is under way at a time, and the next takes all that has come', async () => {
+test('a channel that has enough gets nothing until it has written, and then all that has come', async () => {
   const { port, box } = outbox();
   box.push(fixed(1));
   await turn();
@@ -135,6 +137,52 @@ test('one message is under way at a time, and the next takes all that has come',
   await turn();
   assert.equal(port.batches, [[1], [2, 3]]);
   assert.is(port.underWay, 1);
+});
+
+test('a channel that takes more gets more, and what is written late is waited for', async () => {
+  const { port, box } = outbox();
+  port.takesMore = true;
+  for (const entry of [1, 2, 3]) {
+    box.push(fixed(entry));
+    await turn();
+  }
+  assert.equal(port.batches, [[1], [2], [3]]);
+  const drained = watch(box.drained());
+  port.takesMore = false;
+  box.push(fixed(4));
+  await turn();
+  box.push(fixed(5));
+  for (let left = 4; left > 0; left--) {
+    await turn();
+    assert.equal(port.batches.length, 4, `${left} to write`);
+    assert.not(drained.settled);
+    port.written();
+  }
+  await turn();
+  assert.equal(port.batches, [[1], [2], [3], [4], [5]]);
+  assert.not(drained.settled);
+  port.written();
+  await turn();
+  assert.ok(drained.settled);
+});
+
+test('in a long turn what waits can go out before its end', async () => {
+  const { port, box } = outbox();
+  port.takesMore = true;
+  box.push(fixed(1));
+  box.push(fixed(2));
+  box.hurry();
+  assert.equal(port.batches, []);
+  const began = performance.now();
+  while (performance.now() - began < 2); // a handler that computes
+  box.push(fixed(3));
+  box.hurry();
+  assert.equal(port.batches, [[1, 2, 3]]);
+  box.push(fixed(4));
+  box.hurry();
+  assert.equal(port.batches.length, 1, 'the wait begins anew');
+  await turn();
+  assert.equal(port.batches, [[1, 2, 3], [4]]);
 });
 
 test('a message is closed at its size, and the rest follows in order', async () => {

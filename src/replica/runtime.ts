@@ -76,8 +76,10 @@ export class ReplicaRuntime {
     this.#outbox = new Outbox<ToPrimary>(process as never, join, false);
     this.requests = new Requests(codec, this.#outbox);
     this.#mailbox = new Mailbox(codec, {
-      result: (id, { value, weight }, isAlone) =>
-        this.#outbox.post(fixed(entryOf('result', id, value), weight + ENTRY_WEIGHT), isAlone),
+      result: (id, { value, weight }, isAlone) => {
+        this.#outbox.post(fixed(entryOf('result', id, value), weight + ENTRY_WEIGHT), isAlone);
+        this.#outbox.hurry(); // the handlers of a batch run in one turn, and each may take long
+      },
       failure: (id, error) => this.#post(['failure', id, toErrorData(error)]),
       taken: () => {
         taken = (taken + 1) | 0;

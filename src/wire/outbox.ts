@@ -1,9 +1,10 @@
 /**
- * The sending half of a channel: gathers the entries of a turn of the event loop into one IPC message, has one
- * such message under way at a time, and bounds what waits, since Node's own send buffer has no bound.
+ * The sending half of a channel: gathers the entries of a turn of the event loop into one IPC message, gives the channel
+ * no more than it takes, and bounds what waits, since Node's own send buffer has no bound.
  */
 
 import type { Serializable } from 'node:child_process';
+import { performance } from 'node:perf_hooks';
 import { CMD } from './protocol.js';
 
 /** What may wait for one slow reader, in characters or bytes. A single larger item passes an empty outbox. */
@@ -15,10 +16,14 @@ export const MAX_WAITING = 64 * 1024 * 1024;
  */
 const BATCH = 64 * 1024;
 
+/** ms after which `hurry` does not leave what waits to the end of the turn. */
+const LONG_TURN = 1;
+
 /** What an entry costs beside its payload. */
 export const ENTRY_WEIGHT = 64;
 
 export interface Port {
+  /** Answers false when the channel has enough to write for now. */
   send?(
     message: Serializable,
     handle: undefined,
@@ -45,7 +50,12 @@ export class Outbox<Entry> {
   /** At least what void items weigh that still wait. */
   #voidWeight = 0;
   #corked: boolean;
-  #underWay = false;
+  /** Messages that are not written yet. */
+  #underWay = 0;
+  /** The channel takes no more until all is written. */
+  #isBlocked = false;
+  /** When the first of what waits came (ms). */
+  #waitsSince = 0;
   #lastBatch = 0;
   #scheduled = false;
   #closed = false;
@@ -83,10 +93,18 @@ export class Outbox<Entry> {
    */
   post(item: Outgoing<Entry>, isAlone = false): void {
     if (this.#closed) return;
+    const isFirst = this.#isEmpty;
     this.#waiting.push(item);
     this.#weight += item.weight;
-    if (isAlone && this.#lastBatch === 1 && !this.#corked) this.#flush();
-    else this.#schedule();
+    if (isAlone && this.#lastBatch === 1 && this.#underWay === 0 && !this.#corked) return this.#flush();
+    if (isFirst) this.#waitsSince = performance.now();
+    this.#schedule();
+  }
+
+  /** In the middle of a turn: sends what waits if it has waited for long. */
+  hurry(): void {
+    if (this.#corked || this.#isEmpty || performance.now() - this.#waitsSince < LONG_TURN) return;
+    this.#flush();
   }
 
   uncork(): void {
@@ -104,7 +122,7 @@ export class Outbox<Entry> {
 
   /** Resolves when nothing waits or is under way, or the channel is closed. */
   drained(): Promise<void> {
-    if (this.#closed || (this.#isEmpty && !this.#underWay)) return Promise.resolve();
+    if (this.#closed || (this.#isEmpty && this.#underWay === 0)) return Promise.resolve();
     return new Promise((resolve) => this.#drained.push(resolve));
   }
 
@@ -138,7 +156,7 @@ export class Outbox<Entry> {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#underWay || this.#corked || this.#isEmpty) return;
+    if (this.#scheduled || this.#isBlocked || this.#corked || this.#isEmpty) return;
     this.#scheduled = true;
     setImmediate(this.#scheduledFlush);
   }
@@ -149,7 +167,7 @@ export class Outbox<Entry> {
   };
 
   #flush(): void {
-    if (this.#closed || this.#underWay) return;
+    if (this.#closed || this.#isBlocked) return;
     const batch: Entry[] = [];
     let weight = 0;
     let items = 0;
@@ -162,12 +180,14 @@ export class Outbox<Entry> {
     }
     if (this.#head > this.#waiting.length / 2) this.#waiting = this.#takeWaiting();
     if (batch.length === 0) {
-      this.#settleDrained();
+      if (this.#underWay === 0) this.#settleDrained();
       return;
     }
-    this.#underWay = true;
+    this.#underWay++;
     this.#lastBatch = items;
-    this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, this.#sent);
+    const message = { cmd: CMD, batch } as Serializable;
+    if (this.#port.send?.(message, undefined, undefined, this.#sent) === false) this.#isBlocked = true;
+    this.#schedule();
   }
 
   /** False where the item no longer wants to go. */
@@ -180,8 +200,10 @@ export class Outbox<Entry> {
   }
 
   readonly #sent = (error: Error | null): void => {
-    this.#underWay = false;
+    this.#underWay--;
     if (error) return; // the channel is closing; whoever watches the process calls close()
+    if (this.#underWay > 0) return;
+    this.#isBlocked = false;
     if (!this.#isEmpty) this.#schedule();
     else this.#settleDrained();
   };
