@@ -25,18 +25,19 @@ function show(value: unknown): string {
 }
 
 export function checkNumber(name: string, value: unknown, min: number, max: number): number {
-  const expected = `a number from ${min} to ${max}`;
-  if (typeof value !== 'number') throw badType(name, expected, value);
-  if (!(value >= min && value <= max)) throw badRange(name, expected, value);
-  return value;
+  if (typeof value === 'number' && value >= min && value <= max) return value;
+  throw badNumber(name, `a number from ${min} to ${max}`, value); // the text is made where it is needed: a call is short
 }
 
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
   const expected =
     max === Number.POSITIVE_INFINITY ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
-  if (typeof value !== 'number') throw badType(name, expected, value);
-  if (!Number.isInteger(value) || value < min || value > max) throw badRange(name, expected, value);
-  return value;
+  throw badNumber(name, expected, value);
+}
+
+function badNumber(name: string, expected: string, value: unknown): TypeError | RangeError {
+  return typeof value === 'number' ? badRange(name, expected, value) : badType(name, expected, value);
 }
 
 export function checkMilliseconds(name: string, value: unknown): number {

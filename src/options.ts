@@ -48,18 +48,17 @@ const NO_OPTIONS: CheckedCallOptions = {
 export function callOptions(options: CallOptions | undefined): CheckedCallOptions {
   if (options === undefined) return NO_OPTIONS;
   checkOptions('options', options, ['timeout', 'signal', 'idempotent']);
+  const { timeout, signal } = waiting(options); // spreading it would cost as much as the rest of a call's way out
   const { idempotent = false } = options;
-  return {
-    ...waiting(options),
-    idempotent: checkBoolean('options.idempotent', idempotent),
-  };
+  return { timeout, signal, idempotent: checkBoolean('options.idempotent', idempotent) };
 }
 
 /** @throws as callOptions. */
 export function pingOptions(options: PingOptions | undefined): CheckedCallOptions {
   if (options === undefined) return NO_OPTIONS;
   checkOptions('options', options, ['timeout', 'signal']);
-  return { ...waiting(options), idempotent: false };
+  const { timeout, signal } = waiting(options);
+  return { timeout, signal, idempotent: false };
 }
 
 /** @throws as callOptions. */
