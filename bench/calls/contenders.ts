@@ -2,7 +2,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { balance, call, supervise } from 'ballermann';
+import { balance, call, type Selection, supervise } from 'ballermann';
 import { peer, workerFile } from '../peers.js';
 import type { Message, Reply } from './messages.js';
 
@@ -15,7 +15,8 @@ export interface Contender {
 
 /** How each is started; the measurement begins with a warm-up, which also waits for workers that start late. */
 export const contenders: Readonly<Record<string, () => Promise<Contender>>> = {
-  ballermann,
+  ballermann: () => ballermann('round-robin'),
+  'ballermann (least-queue)': () => ballermann('least-queue'),
   'bare send': bareSend,
   poolifier,
   workerpool,
@@ -24,12 +25,12 @@ export const contenders: Readonly<Record<string, () => Promise<Contender>>> = {
   'piscina (threads)': piscina,
 };
 
-async function ballermann(): Promise<Contender> {
+async function ballermann(selection: Selection): Promise<Contender> {
   const supervisor = await supervise({
     exec: new URL('./replica.js', import.meta.url),
     replicas: WORKERS,
   });
-  await balance(supervisor, 'bench');
+  await balance(supervisor, 'bench', { selection });
   return { call: (message) => call<Reply>('bench', message), close: () => supervisor.close() };
 }
 
