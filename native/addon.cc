@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "loop_clock.hpp"
 #include "process.hpp"
 #include "ring.hpp"
 #include "segment.hpp"
@@ -140,6 +141,10 @@ Napi::Value DieWithPrimary(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), die_with_primary(info[0].As<Napi::Number>().Int32Value()));
 }
 
+void StartLoopClock(const Napi::CallbackInfo& info) {
+  start_loop_clock(info.Env(), segment(info.Env()).slots[mapping().slot]);
+}
+
 Napi::Object layout_object(Napi::Env env) {
   const std::pair<const char*, size_t> numbers[] = {
       {"version", kLayoutVersion},
@@ -154,10 +159,20 @@ Napi::Object layout_object(Napi::Env env) {
       {"slotIncarnation", offsetof(Slot, incarnation)},
       {"slotUnfinished", offsetof(Slot, unfinished)},
       {"slotTaken", offsetof(Slot, taken)},
-      {"slotAccepted", offsetof(Slot, accepted)},
+      {"slotState", offsetof(Slot, state)},
+      {"slotWindows", offsetof(Slot, windows)},
+      {"slotBlockedAfter", offsetof(Slot, blocked_after)},
+      {"slotRequests", offsetof(Slot, requests)},
+      {"slotBegun", offsetof(Slot, begun)},
+      {"slotRss", offsetof(Slot, rss)},
       {"slotLoopClock", offsetof(Slot, loop_clock)},
+      {"slotLoopIdle", offsetof(Slot, loop_idle)},
       {"slotRunning", offsetof(Slot, running)},
       {"rings", offsetof(Segment, rings)},
+      {"listeners", offsetof(Segment, listeners)},
+      {"listenerCount", kListenerCount},
+      {"listenerBytes", sizeof(Listener)},
+      {"listenerAccepted", offsetof(Listener, accepted)},
       {"ringBytes", sizeof(Ring)},
       {"ringWord", offsetof(Ring, word)},
       {"ringEpoch", offsetof(Ring, epoch)},
@@ -198,6 +213,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("leave", Napi::Function::New<Leave>(env, "leave"));
   exports.Set("runningIn", Napi::Function::New<RunningIn>(env, "runningIn"));
   exports.Set("dieWithPrimary", Napi::Function::New<DieWithPrimary>(env, "dieWithPrimary"));
+  exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
   return exports;
 }
 

@@ -10,10 +10,11 @@
 namespace ballermann {
 
 inline constexpr uint32_t kMagic = 0x4c4c4142;  // "BALL" in memory
-inline constexpr uint32_t kLayoutVersion = 1;   // raise it with any change below
+inline constexpr uint32_t kLayoutVersion = 2;   // raise it with any change below
 inline constexpr uint32_t kMaxReplicas = 1024;
 inline constexpr uint32_t kSlotCount = kMaxReplicas + 1;  // slot 0 belongs to the primary
 inline constexpr uint32_t kPoolCount = 64;
+inline constexpr uint32_t kListenerCount = 64;
 inline constexpr uint32_t kNameBytes = 120;  // UTF-8 bytes of a pool's name
 inline constexpr size_t kCacheLine = 64;
 
@@ -32,7 +33,15 @@ struct alignas(kCacheLine) Header {
   uint32_t ring_count;
   uint32_t ring_bytes;
   uint32_t name_bytes;
+  uint32_t listener_count;
+  uint32_t listener_bytes;
   uint64_t total_bytes;
+};
+
+// What a replica is there for, as its primary sees it.
+enum class SlotState : uint32_t {
+  away,     // starting, leaving or gone: gets nothing new
+  serving,  // up
 };
 
 // One process of the cluster. Each cache line has one writer, so nobody's counting slows a neighbour.
@@ -41,11 +50,17 @@ struct alignas(kCacheLine) Slot {
   std::atomic<uint32_t> pid;          // 0: nobody
   std::atomic<uint32_t> incarnation;  // how often this slot has been given to a new process
   std::atomic<uint32_t> unfinished;   // messages sent to the replica and not finished by it
+  std::atomic<uint32_t> state;        // a SlotState
+  std::atomic<uint32_t> windows;  // open windows over its supervisor: while there is one, no request begins
+  std::atomic<uint32_t> blocked_after;  // ms of a busy event loop from which on the replica counts as blocked
 
   // Written by the replica.
   alignas(kCacheLine) std::atomic<uint32_t> taken;  // messages taken out of the mailbox, modulo 2^32
-  std::atomic<uint32_t> accepted;                   // connections accepted (balanced listening)
-  std::atomic<uint64_t> loop_clock;                 // 0 in poll, else busy since (monotonic ns)
+  std::atomic<uint32_t> requests;                   // requests of its servers that are running
+  std::atomic<uint32_t> begun;                      // requests of its servers that it has begun, modulo 2^32
+  std::atomic<uint32_t> rss;                        // KiB of memory, as it last looked
+  std::atomic<uint64_t> loop_clock;  // of the event loop: 0 in poll, else busy since (monotonic ns)
+  std::atomic<uint64_t> loop_idle;   // ns that the event loop has spent in poll
 
   // Written by the process that holds the slot: the transactions it has running, by pool.
   alignas(kCacheLine) std::atomic<uint32_t> running[kPoolCount];
@@ -70,10 +85,19 @@ struct alignas(kCacheLine) Ring {
   Table tables[2];                             // generation g lives in tables[g & 1]
 };
 
+// One listening socket that replicas share: how many connections each has accepted. The counts of those that
+// came later start where the others are, so they say who is ahead and not how many there were.
+struct alignas(kCacheLine) Listener {
+  std::atomic<uint32_t> slots;  // no slot from here on listens
+  // By slot, written by the replica that has it; 0: does not listen.
+  alignas(kCacheLine) std::atomic<uint32_t> accepted[kSlotCount];
+};
+
 struct Segment {
   Header header;
   Slot slots[kSlotCount];
   Ring rings[kPoolCount];
+  Listener listeners[kListenerCount];
 };
 
 static_assert(std::is_standard_layout_v<Segment>);
@@ -86,12 +110,13 @@ inline bool compatible(const Header& header) {
          header.header_bytes == sizeof(Header) && header.slot_count == kSlotCount &&
          header.slot_bytes == sizeof(Slot) && header.ring_count == kPoolCount &&
          header.ring_bytes == sizeof(Ring) && header.name_bytes == kNameBytes &&
+         header.listener_count == kListenerCount && header.listener_bytes == sizeof(Listener) &&
          header.total_bytes == sizeof(Segment);
 }
 
 inline Header this_layout() {
-  return {kMagic,     kLayoutVersion, sizeof(Header), kSlotCount,     sizeof(Slot),
-          kPoolCount, sizeof(Ring),   kNameBytes,     sizeof(Segment)};
+  return {kMagic,       kLayoutVersion, sizeof(Header), kSlotCount,       sizeof(Slot),   kPoolCount,
+          sizeof(Ring), kNameBytes,     kListenerCount, sizeof(Listener), sizeof(Segment)};
 }
 
 }  // namespace ballermann

@@ -77,22 +77,37 @@ test('the layout fits together: sizes, alignment, no overlap', () => {
     assert.is(bytes % line, 0);
   assert.ok(layout.slots >= 40, 'the header comes first');
   assert.ok(layout.rings >= layout.slots + layout.slotCount * layout.slotBytes);
-  assert.is(layout.rings + layout.poolCount * layout.ringBytes, layout.segmentBytes);
+  assert.ok(layout.listeners >= layout.rings + layout.poolCount * layout.ringBytes);
+  assert.is(layout.listeners + layout.listenerCount * layout.listenerBytes, layout.segmentBytes);
+  assert.ok(layout.listenerBytes >= layout.listenerAccepted + 4 * layout.slotCount);
 
-  const { slotPid, slotIncarnation, slotUnfinished, slotTaken, slotAccepted, slotLoopClock, slotRunning } =
-    layout;
+  const { slotPid, slotIncarnation, slotUnfinished, slotState, slotWindows, slotBlockedAfter } = layout;
+  const { slotTaken, slotRequests, slotBegun, slotRss, slotLoopClock, slotLoopIdle, slotRunning } = layout;
   apart(layout.slotBytes, [
     [slotPid, 4],
     [slotIncarnation, 4],
     [slotUnfinished, 4],
+    [slotState, 4],
+    [slotWindows, 4],
+    [slotBlockedAfter, 4],
     [slotTaken, 4],
-    [slotAccepted, 4],
+    [slotRequests, 4],
+    [slotBegun, 4],
+    [slotRss, 4],
     [slotLoopClock, 8],
+    [slotLoopIdle, 8],
     [slotRunning, 4 * layout.poolCount],
   ]);
   const lines = (fields: number[]) => new Set(fields.map((offset) => Math.floor(offset / line)));
-  const ofPrimary = lines([slotPid, slotIncarnation, slotUnfinished]);
-  for (const ofReplica of lines([slotTaken, slotAccepted, slotLoopClock, slotRunning]))
+  const ofPrimary = lines([
+    slotPid,
+    slotIncarnation,
+    slotUnfinished,
+    slotState,
+    slotWindows,
+    slotBlockedAfter,
+  ]);
+  for (const ofReplica of lines([slotTaken, slotRequests, slotLoopClock, slotLoopIdle, slotRunning]))
     assert.not.ok(ofPrimary.has(ofReplica), 'a cache line has one writer');
 
   const { ringWord, ringEpoch, ringMaxQueue } = layout;

@@ -43,7 +43,7 @@ async function attachTo(words: readonly number[], length: number, slot = 1): Pro
 /** The header that this build writes. */
 function header(): number[] {
   const { segment } = ownSegment();
-  return Array.from(segment.words.subarray(0, 10));
+  return Array.from(segment.words.subarray(0, 12));
 }
 
 const { segmentBytes, version } = addon().layout;

@@ -17,10 +17,20 @@ export interface Layout {
   readonly slotIncarnation: number;
   readonly slotUnfinished: number;
   readonly slotTaken: number;
-  readonly slotAccepted: number;
+  readonly slotState: number;
+  readonly slotWindows: number;
+  readonly slotBlockedAfter: number;
+  readonly slotRequests: number;
+  readonly slotBegun: number;
+  readonly slotRss: number;
   readonly slotLoopClock: number;
+  readonly slotLoopIdle: number;
   readonly slotRunning: number;
   readonly rings: number;
+  readonly listeners: number;
+  readonly listenerCount: number;
+  readonly listenerBytes: number;
+  readonly listenerAccepted: number;
   readonly ringBytes: number;
   readonly ringWord: number;
   readonly ringEpoch: number;
@@ -44,6 +54,12 @@ export const Claimed = {
   contended: 3,
 } as const;
 
+/** What a slot's state says, as native/layout.hpp numbers it. */
+export const SlotState = {
+  away: 0,
+  serving: 1,
+} as const;
+
 export interface Addon {
   /** NODE_MODULE_VERSION that the addon was built for. */
   readonly abi: string;
@@ -65,6 +81,8 @@ export interface Addon {
   leave(ring: number): void;
   runningIn(ring: number): number;
   dieWithPrimary(primaryPid: number): boolean;
+  /** Has this thread's event loop write its clock into the slot of this process. */
+  startLoopClock(): void;
 }
 
 const candidates = ['../../build/Release/ballermann.node', '../../build/Debug/ballermann.node'];

@@ -42,6 +42,12 @@ export class Segment {
     const { rings, ringBytes } = this.addon.layout;
     return (rings + ring * ringBytes + field) / 4;
   }
+
+  /** Index in `words` of how many connections a slot has accepted of a listener. */
+  acceptedWord(listener: number, slot: number): number {
+    const { listeners, listenerBytes, listenerAccepted } = this.addon.layout;
+    return (listeners + listener * listenerBytes + listenerAccepted) / 4 + slot;
+  }
 }
 
 let current: Segment | undefined;

@@ -340,12 +340,14 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       this.#resolveResumed = resolve;
     });
     if (this.#closed === undefined) this.#ring.pause();
+    this.#supervisor.windowOpens();
     this.#announce('pause');
   }
 
   #resume(): void {
     this.#paused = false;
     if (this.#closed === undefined) this.#ring.resume();
+    this.#supervisor.windowEnds();
     this.#resolveResumed();
     this.#sendHeld();
     this.#announce('resume');

@@ -6,6 +6,7 @@
 import type { Worker } from 'node:cluster';
 import { BallermannError, type ErrorData, fromErrorData } from '../errors.js';
 import type { Segment } from '../memory/segment.js';
+import { Slot } from '../memory/slot.js';
 import type { Codec } from '../wire/codec.js';
 import { ENTRY_WEIGHT, fixed, Outbox } from '../wire/outbox.js';
 import {
@@ -62,7 +63,6 @@ export class ReplicaProcess implements Carrier {
   readonly gone: Promise<ExitInfo>;
   /** Resolves as soon as the process is seen gone. Never rejects. */
   readonly dead: Promise<ExitInfo>;
-  state: 'starting' | 'up' | 'stopping' | 'dead' = 'starting';
   /** Whether it had to be killed because it did not stop in time. */
   killed = false;
 
@@ -71,11 +71,8 @@ export class ReplicaProcess implements Carrier {
   readonly #counters: Counters;
   readonly #outbox: Outbox<ToReplica>;
   readonly #inFlight = new Map<number, Message>();
-  readonly #words: Int32Array;
-  readonly #unfinishedWord: number;
-  readonly #takenWord: number;
-  readonly #pidWord: number;
-  readonly #endWord: number;
+  readonly #slot: Slot;
+  #state: 'starting' | 'up' | 'stopping' | 'dead' = 'starting';
   #lastId = 0;
   #departed = 0;
   #crash: Error | undefined;
@@ -93,7 +90,8 @@ export class ReplicaProcess implements Carrier {
       slot,
       incarnation,
       codec,
-    }: { segment: Segment; slot: number; incarnation: number; codec: Codec },
+      windows,
+    }: { segment: Segment; slot: number; incarnation: number; codec: Codec; windows: number },
     owner: ReplicaOwner,
     counters: Counters,
   ) {
@@ -112,21 +110,23 @@ export class ReplicaProcess implements Carrier {
       this.#resolveGone = resolve;
     });
 
-    const { layout } = segment.addon;
-    this.#words = segment.words;
-    this.#pidWord = segment.slotWord(slot, layout.slotPid);
-    this.#unfinishedWord = segment.slotWord(slot, layout.slotUnfinished);
-    this.#takenWord = segment.slotWord(slot, layout.slotTaken);
-    this.#endWord = segment.slotWord(slot + 1, 0);
-    // All else in the slot is zero: it was cleared at the last exit. Now the new process may be counting in it already.
-    this.#words[segment.slotWord(slot, layout.slotIncarnation)] = incarnation;
-    this.#words[this.#pidWord] = this.pid;
+    this.#slot = new Slot(segment, slot);
+    this.#slot.occupy(this.pid, incarnation, windows);
 
     worker.process.on('internalMessage', (message: unknown) => this.#receive(message));
     worker.on('listening', () => this.#ready());
     worker.on('error', (error) => this.#failed(error));
     worker.on('exit', (code, signal) => this.#exited(code, signal as NodeJS.Signals | null));
     worker.process.on('disconnect', () => this.#disconnected());
+  }
+
+  get state(): 'starting' | 'up' | 'stopping' | 'dead' {
+    return this.#state;
+  }
+
+  /** Open windows over the supervisor: the replica's servers begin no request while there is one. */
+  set windows(count: number) {
+    if (this.#state !== 'dead') this.#slot.windows = count; // else the slot is another's
   }
 
   /** Messages that the replica has not finished. */
@@ -141,7 +141,7 @@ export class ReplicaProcess implements Carrier {
 
   /** False where the replica cannot take the message: it is shutting down, or too much waits for it. */
   carry(message: Message): boolean {
-    if (this.state === 'dead' || (this.state === 'stopping' && message.kind !== 'ping')) return false;
+    if (this.#state === 'dead' || (this.#state === 'stopping' && message.kind !== 'ping')) return false;
     const id = ++this.#lastId;
     message.carriedBy(this, id);
     const isAlone = this.#inFlight.size === 0;
@@ -179,9 +179,10 @@ export class ReplicaProcess implements Carrier {
    * SIGKILL after `grace` ms. Calling it again changes nothing.
    */
   stop(reason: string, grace: number): Promise<ExitInfo> {
-    if (this.state === 'starting') this.kill(); // nothing has gone through it
-    if (this.state === 'up') {
-      this.state = 'stopping';
+    if (this.#state === 'starting') this.kill(); // nothing has gone through it
+    if (this.#state === 'up') {
+      this.#state = 'stopping';
+      this.#slot.serving = false;
       this.#worker.exitedAfterDisconnect = true; // Node's own word for a voluntary exit
       this.post(['stop', reason]);
       const timer = setTimeout(() => {
@@ -199,12 +200,7 @@ export class ReplicaProcess implements Carrier {
   }
 
   #count(): void {
-    if (this.state !== 'dead') this.#words[this.#unfinishedWord] = this.#inFlight.size; // else the slot is another's
-  }
-
-  /** What a dead process had counted (transactions in particular) is over with it. */
-  #clearSlot(): void {
-    for (let word = this.#pidWord; word < this.#endWord; word++) Atomics.store(this.#words, word, 0);
+    if (this.#state !== 'dead') this.#slot.unfinished = this.#inFlight.size; // else the slot is another's
   }
 
   #receive(message: unknown): void {
@@ -248,8 +244,9 @@ export class ReplicaProcess implements Carrier {
   }
 
   #ready(): void {
-    if (this.state !== 'starting') return;
-    this.state = 'up';
+    if (this.#state !== 'starting') return;
+    this.#state = 'up';
+    this.#slot.serving = true;
     this.#owner.ready(this);
   }
 
@@ -292,10 +289,10 @@ export class ReplicaProcess implements Carrier {
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#exit !== undefined) return;
     clearTimeout(this.#lastWords);
-    this.state = 'dead';
+    this.#state = 'dead';
     this.#exit = { code, signal, error: this.#crash };
-    this.#taken = this.#words[this.#takenWord] as number;
-    this.#clearSlot();
+    this.#taken = this.#slot.taken;
+    this.#slot.clear();
     this.#resolveDead(this.#exit);
     this.#owner.exited(this, this.#exit);
     if (!this.#channelOpen || this.pid === 0) this.#settleAll();
@@ -305,7 +302,7 @@ export class ReplicaProcess implements Carrier {
   #disconnected(): void {
     this.#channelOpen = false;
     if (this.#exit !== undefined) this.#settleAll();
-    else if (this.state === 'starting')
+    else if (this.#state === 'starting')
       this.#lastWords = setTimeout(() => this.kill(), LAST_WORDS); // mostly exits itself
     else this.#owner.leaving(this, 'disconnect');
   }

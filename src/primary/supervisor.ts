@@ -75,6 +75,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly #intensity: RestartIntensity;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Set<Child>();
+  #windows = 0;
   #nextId = 0;
   #ended: BallermannError | undefined;
   #closing: Promise<void> | undefined;
@@ -163,6 +164,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     return failures.every((failure) => failure === undefined);
   }
 
+  /** A window of some pool opens: until it ends, no server of a replica begins a request. @internal */
+  windowOpens(): void {
+    this.#setWindows(this.#windows + 1);
+  }
+
+  /** @internal */
+  windowEnds(): void {
+    this.#setWindows(this.#windows - 1);
+  }
+
   /** @internal */
   observe(observer: SupervisorObserver): void {
     this.#observers.add(observer);
@@ -171,6 +182,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** @internal */
   unobserve(observer: SupervisorObserver): void {
     this.#observers.delete(observer);
+  }
+
+  #setWindows(count: number): void {
+    this.#windows = count;
+    for (const { replica } of this.#children) if (replica !== undefined) replica.windows = count;
   }
 
   #processes(fits: (replica: ReplicaProcess) => boolean): ReplicaProcess[] {
@@ -248,7 +264,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       const { slot, incarnation } = child;
       const replica = new ReplicaProcess(
         worker,
-        { segment, slot, incarnation, codec: this.codec },
+        { segment, slot, incarnation, codec: this.codec, windows: this.#windows },
         this.#owner,
         this.counters,
       );

@@ -58,6 +58,7 @@ export class ReplicaRuntime {
     try {
       attachSegment(env.fd, env.slot);
       const segment = Segment.require();
+      segment.addon.startLoopClock();
       if (!segment.addon.dieWithPrimary(env.primary)) process.exit(0); // nobody is left to serve
       const runtime = new ReplicaRuntime(env, segment);
       Object.defineProperty(globalThis, KEY, {

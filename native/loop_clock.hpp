@@ -1,0 +1,15 @@
+// Tells everybody who maps the segment, without a message or a timer, whether this event loop turns: a
+// replica that is in poll waits for work, and one that is not has been busy since the time that its slot
+// says.
+#pragma once
+
+#include <napi.h>
+
+#include "layout.hpp"
+
+namespace ballermann {
+
+// From now on until the environment ends, its loop writes `loop_clock` and `loop_idle` of `slot`.
+void start_loop_clock(Napi::Env env, Slot& slot);
+
+}  // namespace ballermann

@@ -1,0 +1,63 @@
+/** One replica's slot in the segment, as the primary sees it: what it writes there, and what the replica says. */
+
+import { SlotState } from './addon.js';
+import type { Segment } from './segment.js';
+
+export class Slot {
+  readonly #segment: Segment;
+  readonly #slot: number;
+  readonly #words: Int32Array;
+  readonly #unfinished: number;
+  readonly #taken: number;
+
+  constructor(segment: Segment, slot: number) {
+    const { layout } = segment.addon;
+    this.#segment = segment;
+    this.#slot = slot;
+    this.#words = segment.words;
+    this.#unfinished = segment.slotWord(slot, layout.slotUnfinished);
+    this.#taken = segment.slotWord(slot, layout.slotTaken);
+  }
+
+  /** All else in the slot is zero: it was cleared at the last exit. Now the new process may be counting in it already. */
+  occupy(pid: number, incarnation: number, windows: number): void {
+    const { layout } = this.#segment.addon;
+    this.#words[this.#word(layout.slotIncarnation)] = incarnation;
+    this.windows = windows;
+    this.#words[this.#word(layout.slotPid)] = pid;
+  }
+
+  /** What a dead process had counted (transactions in particular) is over with it, and it listens no more. */
+  clear(): void {
+    const { layout } = this.#segment.addon;
+    const end = this.#segment.slotWord(this.#slot + 1, 0);
+    for (let word = this.#word(0); word < end; word++) Atomics.store(this.#words, word, 0);
+    for (let listener = 0; listener < layout.listenerCount; listener++)
+      Atomics.store(this.#words, this.#segment.acceptedWord(listener, this.#slot), 0);
+  }
+
+  /** Messages sent to the replica and not finished by it. */
+  set unfinished(count: number) {
+    this.#words[this.#unfinished] = count;
+  }
+
+  /** Messages that the replica has taken out of its mailbox, modulo 2^32. */
+  get taken(): number {
+    return this.#words[this.#taken] as number;
+  }
+
+  /** Whether the replica is to get anything new. */
+  set serving(serving: boolean) {
+    const { slotState } = this.#segment.addon.layout;
+    Atomics.store(this.#words, this.#word(slotState), serving ? SlotState.serving : SlotState.away);
+  }
+
+  /** Open windows over the replica's supervisor. Sequentially consistent: a request counts first, then looks here. */
+  set windows(count: number) {
+    Atomics.store(this.#words, this.#word(this.#segment.addon.layout.slotWindows), count);
+  }
+
+  #word(field: number): number {
+    return this.#segment.slotWord(this.#slot, field);
+  }
+}
