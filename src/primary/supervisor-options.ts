@@ -132,7 +132,7 @@ export function checkReplicas(name: string, value: unknown, maxReplicas: number)
   return checkInteger(name, value, 1, maxReplicas);
 }
 
-function execPath(exec: unknown): string {
+export function execPath(exec: unknown): string {
   const expected = 'the path or file: URL of an existing file';
   if (typeof exec !== 'string' && !(exec instanceof URL)) throw badType('options.exec', expected, exec);
   if (exec === '') throw badRange('options.exec', expected, exec);
@@ -171,7 +171,7 @@ function checkExists(
   return path;
 }
 
-function checkEnv(env: unknown): SupervisorSettings['env'] {
+export function checkEnv(env: unknown): SupervisorSettings['env'] {
   const expected = 'an object of strings';
   if (typeof env !== 'object' || env === null || Array.isArray(env))
     throw badType('options.env', expected, env);

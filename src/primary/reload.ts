@@ -1,0 +1,80 @@
+/** A rolling reload: what it may change, in which order the replicas are replaced, and when it stops. */
+
+import { checkInteger, checkOptions, checkStrings } from '../arguments.js';
+import { BallermannError } from '../errors.js';
+import type { Child } from './child.js';
+import type { ReplicaProcess } from './replica-process.js';
+import { checkEnv, execPath, type SupervisorSettings } from './supervisor-options.js';
+
+export interface ReloadOptions {
+  /** The script that the new replicas run, as `exec` of supervise. @default the present one, read anew */
+  exec?: string | URL;
+  /** Takes the place of the whole `env` of supervise. @default the present one */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Arguments of the script. @default the present ones */
+  args?: readonly string[];
+  /** How many replicas are replaced at a time: so many more run meanwhile. @default 1 */
+  maxUnavailable?: number;
+}
+
+/** @throws TypeError or RangeError that names the option. */
+export function reloadChanges(options: ReloadOptions): {
+  changes: Partial<SupervisorSettings>;
+  maxUnavailable: number;
+} {
+  checkOptions('options', options, ['exec', 'env', 'args', 'maxUnavailable']);
+  const { exec, env, args, maxUnavailable = 1 } = options;
+  return {
+    changes: {
+      ...(exec !== undefined && { exec: execPath(exec) }),
+      ...(env !== undefined && { env: checkEnv(env) }),
+      ...(args !== undefined && { args: [...checkStrings('options.args', args)] }),
+    },
+    maxUnavailable: checkInteger('options.maxUnavailable', maxUnavailable, 1, Number.POSITIVE_INFINITY),
+  };
+}
+
+/**
+ * Has every child replaced, `atATime` of them at a time. The first failure ends it, and those that are under way are
+ * given up; so does a new replica that does not stay up, since what gets ready and then dies is as broken as what does
+ * not get ready. Settles when nothing is under way any more.
+ * @throws the first failure.
+ */
+export async function replaceEach(
+  children: readonly Child[],
+  atATime: number,
+  replace: (child: Child, signal: AbortSignal) => Promise<ReplicaProcess>,
+): Promise<void> {
+  const failed = new AbortController();
+  const waiting = [...children];
+  const fresh: ReplicaProcess[] = [];
+
+  const replaceInTurn = async (): Promise<void> => {
+    try {
+      for (let child = waiting.shift(); child !== undefined; child = waiting.shift()) {
+        if (failed.signal.aborted) return;
+        fresh.push(await replace(child, failed.signal));
+        checkStanding(fresh);
+      }
+    } catch (error) {
+      failed.abort(error);
+    }
+  };
+  const turns = Math.min(atATime, children.length);
+  await Promise.all(Array.from({ length: turns }, replaceInTurn));
+  failed.signal.throwIfAborted();
+  checkStanding(fresh);
+}
+
+/** @throws BallermannError ERR_START_FAILED where one of them is not up any more. */
+function checkStanding(fresh: readonly ReplicaProcess[]): void {
+  const fallen = fresh.find(({ state }) => state !== 'up');
+  if (fallen === undefined) return;
+  const { code = null, signal = null, error: cause } = fallen.exit ?? {};
+  const how = fallen.exit === undefined ? 'is leaving' : `ended with ${signal ?? `code ${code}`}`;
+  throw new BallermannError(
+    'ERR_START_FAILED',
+    `new replica ${fallen.pid} ${how} before the reload was done${cause === undefined ? '' : `: ${cause.message}`}`,
+    { pid: fallen.pid, exitCode: code, signal, cause },
+  );
+}
