@@ -26,6 +26,7 @@ export type {
 } from './primary/balancer.js';
 export type { BalancerOptions, Selection } from './primary/balancer-options.js';
 export type { ChildInfo, ChildState } from './primary/child.js';
+export type { RecycleEvent, RecycleReason } from './primary/recycling.js';
 export type { ReloadOptions } from './primary/reload.js';
 export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
 export type { Supervisor } from './primary/supervisor.js';

@@ -158,6 +158,8 @@ export interface PrimaryOptions {
   calls?: number;
   /** Listens for SIGTERM itself, and exits with 7 a while after the supervisor has closed. */
   ownListener?: boolean;
+  /** Listens for SIGHUP itself. */
+  ownHangUp?: boolean;
   /** Closes the supervisor when all are ready. */
   closes?: boolean;
   /** Leads a process group, as a shell's job does. */
@@ -170,6 +172,8 @@ export type Line = { type: string; [key: string]: unknown };
 export class Primary implements AsyncDisposable {
   readonly process: ChildProcess;
   readonly lines: Line[] = [];
+  /** What it and its replicas have written to stderr. */
+  errors = '';
   /** Resolves with how it ended. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null; at: number }>;
   /** The same, when all that it said is in `lines`: its replicas have to be gone as well, since they share its output. */
@@ -180,7 +184,11 @@ export class Primary implements AsyncDisposable {
     const script = fileURLToPath(fixture('lifecycle/primary.mjs'));
     this.process = spawn(process.execPath, [script, JSON.stringify(options)], {
       detached: options.ownGroup ?? false,
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.process.stderr?.setEncoding('utf8').on('data', (text) => {
+      this.errors += text;
+      process.stderr.write(text);
     });
     this.#output = this.process.stdout as Readable;
     const read = createInterface({ input: this.#output }).on('line', (line) =>
@@ -231,5 +239,6 @@ export class Primary implements AsyncDisposable {
     for (const { pid } of this.said('fork'))
       if (isReplica(pid as number)) process.kill(pid as number, 'SIGKILL');
     this.#output.destroy();
+    this.process.stderr?.destroy();
   }
 }

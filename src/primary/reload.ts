@@ -53,8 +53,9 @@ export async function replaceEach(
     try {
       for (let child = waiting.shift(); child !== undefined; child = waiting.shift()) {
         if (failed.signal.aborted) return;
-        fresh.push(await replace(child, failed.signal));
-        checkStanding(fresh);
+        const replica = await replace(child, failed.signal);
+        fresh.push(replica);
+        void replica.dead.then(() => failed.abort(fallen(replica)));
       }
     } catch (error) {
       failed.abort(error);
@@ -63,18 +64,21 @@ export async function replaceEach(
   const turns = Math.min(atATime, children.length);
   await Promise.all(Array.from({ length: turns }, replaceInTurn));
   failed.signal.throwIfAborted();
-  checkStanding(fresh);
+  for (const replica of fresh) if (replica.state !== 'up') throw fallen(replica); // it was told to go
 }
 
-/** @throws BallermannError ERR_START_FAILED where one of them is not up any more. */
-function checkStanding(fresh: readonly ReplicaProcess[]): void {
-  const fallen = fresh.find(({ state }) => state !== 'up');
-  if (fallen === undefined) return;
-  const { code = null, signal = null, error: cause } = fallen.exit ?? {};
-  const how = fallen.exit === undefined ? 'is leaving' : `ended with ${signal ?? `code ${code}`}`;
-  throw new BallermannError(
+function fallen({ pid, exit }: ReplicaProcess): BallermannError {
+  const { code = null, signal = null, error: cause } = exit ?? {};
+  const how = exit === undefined ? 'is leaving' : `ended with ${signal ?? `code ${code}`}`;
+  const why = cause === undefined ? '' : `: ${cause.message}`;
+  return new BallermannError(
     'ERR_START_FAILED',
-    `new replica ${fallen.pid} ${how} before the reload was done${cause === undefined ? '' : `: ${cause.message}`}`,
-    { pid: fallen.pid, exitCode: code, signal, cause },
+    `new replica ${pid} ${how} before the reload was done${why}`,
+    {
+      pid,
+      exitCode: code,
+      signal,
+      cause,
+    },
   );
 }

@@ -139,6 +139,16 @@ export class ReplicaProcess implements Carrier {
     return this.#inFlight.size;
   }
 
+  /** Calls, casts and requests that it has begun. What it says itself: it may say anything. */
+  get served(): number {
+    return this.#slot.served;
+  }
+
+  /** Bytes of memory that it has, as it says itself; 0 where it was not asked. */
+  get rss(): number {
+    return this.#slot.rss;
+  }
+
   /** For `waitReady: false`. */
   readyWhenOnline(): void {
     this.#worker.once('online', () => this.#ready());

@@ -1,6 +1,7 @@
 /** What a supervisor tells: its events, for applications, and what its pools learn before those. */
 
 import type { BallermannError } from '../errors.js';
+import type { RecycleEvent } from './recycling.js';
 import type { ReplicaProcess } from './replica-process.js';
 
 export interface UpEvent {
@@ -30,6 +31,10 @@ export interface SupervisorEvents {
   reloaded: [];
   /** A reload has stopped, and why; what it had not replaced yet goes on. */
   reloadFailed: [BallermannError];
+  /** A replica has reached a limit and is being replaced. */
+  recycle: [RecycleEvent];
+  /** Its replacement did not get ready: it stays, and the next try comes a while later. */
+  recycleFailed: [BallermannError];
   /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
   castFailed: [BallermannError];
   /** ERR_RESTART_INTENSITY: the replicas are being stopped. */

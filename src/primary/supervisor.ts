@@ -8,6 +8,7 @@ import type { Request } from '../wire/protocol.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
 import { forkReplica } from './fork.js';
+import { type Recycled, Recycling } from './recycling.js';
 import { ownSegment, replicas, takeSlots } from './registry.js';
 import { type ReloadOptions, reloadChanges, replaceEach } from './reload.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
@@ -39,6 +40,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #nextId = 0;
   #ended: BallermannError | undefined;
   #closing: Promise<void> | undefined;
+  #recycling: Recycling | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   /** Made by `supervise`. @internal */
@@ -106,10 +108,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     return this.#closing as Promise<void>;
   }
 
-  /** Starts the first replicas. @internal */
+  /** Starts the first replicas, and looks after them from then on. @internal */
   async start(): Promise<void> {
     try {
       await this.inTurn(() => this.#grow(this.settings.replicas));
+      this.#recycling = this.#recycle();
     } catch (error) {
       await this.stop('start failed');
       throw error;
@@ -256,6 +259,18 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       throw failure;
     }
     if (this.#ended) throw this.#ended;
+  }
+
+  #recycle(): Recycling | undefined {
+    const { recycle, period } = this.settings;
+    if (Object.values(recycle).every((limit) => limit === Number.POSITIVE_INFINITY)) return undefined;
+    const host: Recycled = {
+      staying: () => this.#children.staying(),
+      inTurn: (task) => this.inTurn(task),
+      replace: (child, reason) => this.replace(child, this.settings, reason),
+      tell: (name, ...args) => this.#announce(name, ...args),
+    };
+    return new Recycling(recycle, host, period);
   }
 
   /** @param successor has the place now: no start is missed. */
@@ -417,6 +432,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #end(cause: BallermannError, reason: string): void {
     if (this.#closing !== undefined) return;
     this.#ended = cause;
+    this.#recycling?.stop();
     this.#tell((observer) => observer.ended(cause));
     this.#closing = this.#retire([...this.#children], reason).then(() => {
       this.#announce('close');
