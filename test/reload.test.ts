@@ -239,11 +239,13 @@ test('with several at a time, those that were under way are given up, and none i
 test('a build that dies once it is ready stops the reload as well', async () => {
   using folder = new Folder();
   await using supervisor = await live({ intensity: 5, period: 60_000 });
+  const before = pidsOf(supervisor);
   const env = { BUILD: 'new', BREAKS: 'later', STARTS: folder.at('starts') };
   await rejects(supervisor.reload({ env }), {
     code: 'ERR_START_FAILED',
     message: /ended with code 4 before the reload was done/,
   });
+  assert.equal(pidsOf(supervisor).slice(-2), before.slice(1), 'the next one was given up');
   await until(() => supervisor.children().every(({ state }) => state === 'up'), 'its restart');
   assert.equal(await buildsOf(supervisor), ['old', 'old', 'old']);
 });

@@ -6,9 +6,10 @@
 import { performance } from 'node:perf_hooks';
 import type { BallermannError } from '../errors.js';
 import type { Child } from './child.js';
+import { type Crew, replace } from './replacement.js';
 import type { ReplicaProcess } from './replica-process.js';
 import { Backoff } from './restart-policy.js';
-import type { SupervisorEvents } from './supervisor-events.js';
+import type { SupervisorSettings } from './supervisor-options.js';
 
 export type RecycleReason = 'maxRequests' | 'maxAge' | 'maxRss';
 
@@ -25,12 +26,9 @@ export interface RecycleEvent {
   readonly value: number;
 }
 
-/** What a recycling asks of its supervisor. */
-export interface Recycled {
-  staying(): Child[];
-  inTurn<T>(task: () => Promise<T>): Promise<T>;
-  replace(child: Child, reason: RecycleReason): Promise<unknown>;
-  tell<Name extends 'recycle' | 'recycleFailed'>(name: Name, ...args: SupervisorEvents[Name]): void;
+/** Whether there is anything to look at. */
+export function hasLimits(limits: RecycleLimits): boolean {
+  return Object.values(limits).some((limit) => limit < Number.POSITIVE_INFINITY);
 }
 
 /** ms between looks at the replicas. */
@@ -43,8 +41,8 @@ const JITTER = 0.1;
 const BACKOFF = { initial: 1_000, max: 60_000 };
 
 export class Recycling {
-  readonly #limits: RecycleLimits;
-  readonly #supervisor: Recycled;
+  readonly #crew: Crew;
+  readonly #settings: () => SupervisorSettings;
   readonly #backoff: Backoff;
   readonly #timer: NodeJS.Timeout;
   /** Each replica's own, with the jitter. */
@@ -52,11 +50,11 @@ export class Recycling {
   #notBefore = 0;
   #busy = false;
 
-  /** @param healthy ms of life after which a replica was worth its start. */
-  constructor(limits: RecycleLimits, supervisor: Recycled, healthy: number) {
-    this.#limits = limits;
-    this.#supervisor = supervisor;
-    this.#backoff = new Backoff(BACKOFF, healthy);
+  /** @param settings those of the next start. */
+  constructor(crew: Crew, settings: () => SupervisorSettings) {
+    this.#crew = crew;
+    this.#settings = settings;
+    this.#backoff = new Backoff(BACKOFF, settings().period);
     this.#timer = setInterval(() => this.#look(), LOOK).unref();
   }
 
@@ -66,7 +64,7 @@ export class Recycling {
 
   #look(): void {
     if (this.#busy || performance.now() < this.#notBefore) return;
-    for (const child of this.#supervisor.staying()) {
+    for (const child of this.#crew.staying()) {
       const event = this.#reached(child);
       if (event === undefined) continue;
       this.#busy = true;
@@ -77,7 +75,7 @@ export class Recycling {
 
   #reached({ replica, id, upSince }: Child): RecycleEvent | undefined {
     if (replica?.state !== 'up') return undefined;
-    const limits = this.#own.get(replica) ?? withJitter(this.#limits);
+    const limits = this.#own.get(replica) ?? withJitter(this.#settings().recycle);
     this.#own.set(replica, limits);
     const values = { maxRequests: replica.served, maxAge: performance.now() - upSince, maxRss: replica.rss };
     const reason = (Object.keys(values) as RecycleReason[]).find((key) => values[key] >= limits[key]);
@@ -90,16 +88,16 @@ export class Recycling {
     const { replica } = child;
     let lived = Number.POSITIVE_INFINITY;
     try {
-      await this.#supervisor.inTurn(async () => {
+      await this.#crew.inTurn(async () => {
         if (child.replica !== replica || replica?.state !== 'up' || child.retired) return; // a reload was faster
         lived = 0; // where it fails
-        this.#supervisor.tell('recycle', event);
+        this.#crew.announce('recycle', event);
         const { upSince } = child;
-        await this.#supervisor.replace(child, event.reason);
+        await replace(this.#crew, child, this.#settings(), event.reason);
         lived = performance.now() - upSince;
       });
     } catch (error) {
-      this.#supervisor.tell('recycleFailed', error as BallermannError);
+      this.#crew.announce('recycleFailed', error as BallermannError);
     }
     this.#notBefore = performance.now() + this.#backoff.next(lived);
     this.#busy = false;

@@ -3,6 +3,7 @@
 import { checkInteger, checkOptions, checkStrings } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 import type { Child } from './child.js';
+import { type Crew, replace } from './replacement.js';
 import type { ReplicaProcess } from './replica-process.js';
 import { checkEnv, execPath, type SupervisorSettings } from './supervisor-options.js';
 
@@ -35,15 +36,39 @@ export function reloadChanges(options: ReloadOptions): {
 }
 
 /**
+ * Replaces every replica.
+ * @returns the settings, which hold from now on.
+ * @throws what kept it from being done.
+ */
+export async function reload(
+  crew: Crew,
+  settings: SupervisorSettings,
+  maxUnavailable: number,
+): Promise<SupervisorSettings> {
+  try {
+    await replaceEach(crew.staying(), maxUnavailable, (child, signal) =>
+      replace(crew, child, settings, 'reload', signal),
+    );
+    const ended = crew.ended();
+    if (ended !== undefined) throw ended;
+  } catch (error) {
+    crew.announce('reloadFailed', error as BallermannError);
+    throw error;
+  }
+  crew.announce('reloaded');
+  return settings;
+}
+
+/**
  * Has every child replaced, `atATime` of them at a time. The first failure ends it, and those that are under way are
  * given up; so does a new replica that does not stay up, since what gets ready and then dies is as broken as what does
  * not get ready. Settles when nothing is under way any more.
  * @throws the first failure.
  */
-export async function replaceEach(
+async function replaceEach(
   children: readonly Child[],
   atATime: number,
-  replace: (child: Child, signal: AbortSignal) => Promise<ReplicaProcess>,
+  replaceOne: (child: Child, signal: AbortSignal) => Promise<ReplicaProcess>,
 ): Promise<void> {
   const failed = new AbortController();
   const waiting = [...children];
@@ -53,7 +78,7 @@ export async function replaceEach(
     try {
       for (let child = waiting.shift(); child !== undefined; child = waiting.shift()) {
         if (failed.signal.aborted) return;
-        const replica = await replace(child, failed.signal);
+        const replica = await replaceOne(child, failed.signal);
         fresh.push(replica);
         void replica.dead.then(() => failed.abort(fallen(replica)));
       }

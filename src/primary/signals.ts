@@ -42,22 +42,27 @@ async function stopAll(signal: NodeJS.Signals): Promise<void> {
   process.exit(all.some(({ disorderly }) => disorderly) ? 1 : 0);
 }
 
-/** Reloads that have been asked for and have not begun: one of them is enough, however many signals came. */
-const asked = new Set<Supervisor>();
+/** Those that reload; 'again' where a signal came meanwhile: one more is enough, however many came. */
+const reloading = new Map<Supervisor, 'once' | 'again'>();
 
 function onHangUp(): void {
   if (process.listenerCount('SIGHUP') > 1) return; // the application means something else by it
-  for (const supervisor of guarded) if (!asked.has(supervisor)) void reload(supervisor);
+  for (const supervisor of guarded) {
+    if (reloading.has(supervisor)) reloading.set(supervisor, 'again');
+    else void reload(supervisor);
+  }
 }
 
 /** A failure is also told by the event 'reloadFailed', to which nobody may listen. */
 async function reload(supervisor: Supervisor): Promise<void> {
-  asked.add(supervisor);
-  await supervisor.inTurn(async () => asked.delete(supervisor));
-  try {
-    await supervisor.reload();
-  } catch (error) {
-    if (supervisor.ended === undefined)
+  do {
+    reloading.set(supervisor, 'once');
+    try {
+      await supervisor.reload();
+    } catch (error) {
+      if (supervisor.ended !== undefined) break;
       console.error(`ballermann: supervisor '${supervisor.name}': the reload failed:`, error);
-  }
+    }
+  } while (reloading.get(supervisor) === 'again');
+  reloading.delete(supervisor);
 }

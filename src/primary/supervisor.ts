@@ -8,9 +8,10 @@ import type { Request } from '../wire/protocol.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
 import { forkReplica } from './fork.js';
-import { type Recycled, Recycling } from './recycling.js';
+import { hasLimits, Recycling } from './recycling.js';
 import { ownSegment, replicas, takeSlots } from './registry.js';
-import { type ReloadOptions, reloadChanges, replaceEach } from './reload.js';
+import { type ReloadOptions, reload, reloadChanges } from './reload.js';
+import type { Crew } from './replacement.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
 import { RestartIntensity, shouldRestart } from './restart-policy.js';
 import type { SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
@@ -69,7 +70,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   async resize(replicas: number): Promise<void> {
     const { maxReplicas } = ownSegment().segment.addon.layout;
     const count = checkReplicas('replicas', replicas, maxReplicas);
-    return this.inTurn(() => this.#resize(count));
+    return this.#inTurn(() => this.#resize(count));
   }
 
   /**
@@ -87,7 +88,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
    */
   async reload(options: ReloadOptions = {}): Promise<void> {
     const { changes, maxUnavailable } = reloadChanges(options);
-    return this.inTurn(() => this.#reload(changes, maxUnavailable));
+    return this.#inTurn(async () => {
+      this.settings = await reload(this.#crew, { ...this.settings, ...changes }, maxUnavailable);
+    });
   }
 
   /**
@@ -111,8 +114,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** Starts the first replicas, and looks after them from then on. @internal */
   async start(): Promise<void> {
     try {
-      await this.inTurn(() => this.#grow(this.settings.replicas));
-      this.#recycling = this.#recycle();
+      await this.#inTurn(() => this.#grow(this.settings.replicas));
+      if (hasLimits(this.settings.recycle)) this.#recycling = new Recycling(this.#crew, () => this.settings);
     } catch (error) {
       await this.stop('start failed');
       throw error;
@@ -154,13 +157,6 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#setWindows(this.#windows - 1);
   }
 
-  /** Runs `task` when all that was asked for before has ended: starts, resizes, reloads. @internal */
-  inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(task);
-    this.#turn = done.catch(() => {});
-    return done;
-  }
-
   /** @internal */
   observe(observer: SupervisorObserver): void {
     this.#observers.add(observer);
@@ -185,66 +181,19 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     for (const observer of this.#observers) tell(observer);
   }
 
+  /** Runs `task` when all that was asked for before has ended: starts, resizes, reloads. */
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(task);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
   async #resize(count: number): Promise<void> {
     if (this.#ended) throw this.#ended;
     const current = this.#children.staying();
     if (count > current.length) await this.#grow(count - current.length);
     else await this.#retire(current.slice(count), 'resize');
     this.#tell((observer) => observer.resized());
-  }
-
-  async #reload(changes: Partial<SupervisorSettings>, maxUnavailable: number): Promise<void> {
-    const settings = { ...this.settings, ...changes };
-    try {
-      await replaceEach(this.#children.staying(), maxUnavailable, (child, signal) =>
-        this.replace(child, settings, 'reload', signal),
-      );
-      if (this.#ended) throw this.#ended;
-    } catch (error) {
-      this.#announce('reloadFailed', error as BallermannError);
-      throw error;
-    }
-    this.settings = settings;
-    this.#announce('reloaded');
-  }
-
-  /**
-   * Starts a new replica, lets it take the child's place when it is ready, and then has the old one leave. Resolves
-   * with the new one when the old one is gone.
-   * @param signal aborted: the new one is given up, unless it has taken over already.
-   * @throws BallermannError ERR_START_FAILED, ERR_SEGMENT_FULL, or why the supervisor has ended; no process is left
-   * of the new one then, and the old one is as it was.
-   * @internal
-   */
-  async replace(
-    child: Child,
-    settings: SupervisorSettings,
-    reason: string,
-    signal?: AbortSignal,
-  ): Promise<ReplicaProcess> {
-    if (this.#ended) throw this.#ended;
-    const [slot] = takeSlots(1) as [number];
-    const successor = new Child(child, slot, settings.backoff, settings.period);
-    const handedOver = new Promise<ReplicaProcess>((resolve) => {
-      successor.takeOver = (replica) => {
-        void this.#retire([child], reason, replica).then(() => resolve(replica));
-      };
-    });
-    this.#children.add(successor);
-    const withdraw = (): void => {
-      if (successor.isSuccessor) void this.#retire([successor], `${reason} failed`);
-    };
-    signal?.addEventListener('abort', withdraw);
-    this.#spawn(successor, settings);
-    try {
-      await successor.started();
-    } catch (failure) {
-      await this.#retire([successor], `${reason} failed`);
-      throw failure;
-    } finally {
-      signal?.removeEventListener('abort', withdraw);
-    }
-    return handedOver;
   }
 
   async #grow(count: number): Promise<void> {
@@ -261,17 +210,18 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (this.#ended) throw this.#ended;
   }
 
-  #recycle(): Recycling | undefined {
-    const { recycle, period } = this.settings;
-    if (Object.values(recycle).every((limit) => limit === Number.POSITIVE_INFINITY)) return undefined;
-    const host: Recycled = {
-      staying: () => this.#children.staying(),
-      inTurn: (task) => this.inTurn(task),
-      replace: (child, reason) => this.replace(child, this.settings, reason),
-      tell: (name, ...args) => this.#announce(name, ...args),
-    };
-    return new Recycling(recycle, host, period);
-  }
+  /** For those who replace replicas. */
+  readonly #crew: Crew = {
+    ended: () => this.#ended,
+    staying: () => this.#children.staying(),
+    begin: (child, settings) => {
+      this.#children.add(child);
+      this.#spawn(child, settings);
+    },
+    retire: (children, reason, successor) => this.#retire(children, reason, successor),
+    inTurn: (task) => this.#inTurn(task),
+    announce: (name, ...args) => this.#announce(name, ...args),
+  };
 
   /** @param successor has the place now: no start is missed. */
   async #retire(children: readonly Child[], reason: string, successor?: ReplicaProcess): Promise<void> {
