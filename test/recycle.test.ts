@@ -12,6 +12,8 @@ import {
 } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Segment } from '#src/memory/segment.js';
+import { replicaOf } from '#src/primary/registry.js';
 import { fixture, next, rejects, until } from './helpers.js';
 import { Folder, isAlive } from './processes.js';
 
@@ -61,6 +63,16 @@ test('maxRequests: replaced when it has taken so many, less up to a tenth; no ca
   for (const { code, signal, restart } of downs.filter(({ pid }) => before.includes(pid)))
     assert.equal({ code, signal, restart }, { code: 0, signal: null, restart: false });
   assert.is(pool.stats().redirected, 0);
+});
+
+test('maxRequests counts the requests of servers too', async () => {
+  await using supervisor = await live({ maxRequests: 1_000 });
+  const [, { pid }] = supervisor.children() as [unknown, { pid: number }];
+  const segment = Segment.require();
+  // What a replica's servers write there.
+  segment.words[segment.slotWord(replicaOf(pid).slot, segment.addon.layout.slotBegun)] = 1_000;
+  const [event] = await next<[RecycleEvent]>(supervisor, 'recycle');
+  assert.equal(event, { id: 1, pid, incarnation: 1, reason: 'maxRequests', value: 1_000 });
 });
 
 test('maxAge: replaced at that age, less up to a tenth, again and again', async () => {

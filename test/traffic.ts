@@ -2,6 +2,7 @@
 
 import { Agent, get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from './helpers.js';
 
 export interface Outcome {
   answered: number;
@@ -15,14 +16,25 @@ export class Traffic {
   readonly outcome: Outcome = { answered: 0, failures: new Map(), last: '' };
   readonly #agent: Agent;
   readonly #port: number;
+  readonly #timeout: number;
   readonly #clients: Promise<unknown>;
   #isOver = false;
 
-  /** @param keepAlive whether each client keeps its connection; else each request has one of its own. */
-  constructor(port: number, clients: number, keepAlive: boolean) {
+  /**
+   * @param keepAlive whether each client keeps its connection; else each request has one of its own.
+   * @param timeout ms without a sign of life, after which a request has failed.
+   */
+  constructor(port: number, clients: number, keepAlive: boolean, timeout = 10_000) {
     this.#port = port;
+    this.#timeout = timeout;
     this.#agent = new Agent({ keepAlive, maxSockets: clients });
     this.#clients = Promise.all(Array.from({ length: clients }, () => this.#client()));
+  }
+
+  /** Waits until `count` more requests have been answered. */
+  async reached(count: number): Promise<void> {
+    const goal = this.outcome.answered + count;
+    await until(() => this.outcome.answered >= goal, `${goal} answers`);
   }
 
   async end(): Promise<Outcome> {
@@ -47,7 +59,7 @@ export class Traffic {
   /** @returns what went wrong, if anything did. */
   #request(): Promise<string | undefined> {
     return new Promise((resolve) => {
-      const options = { port: this.#port, host: '127.0.0.1', agent: this.#agent, timeout: 10_000 };
+      const options = { port: this.#port, host: '127.0.0.1', agent: this.#agent, timeout: this.#timeout };
       const request = get(options, (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (part) => {

@@ -14,7 +14,7 @@ export interface ReloadOptions {
   env?: Readonly<Record<string, string | undefined>>;
   /** Arguments of the script. @default the present ones */
   args?: readonly string[];
-  /** How many replicas are replaced at a time: so many more run meanwhile. @default 1 */
+  /** How many replicas are replaced at a time: up to so many more run meanwhile. @default 1 */
   maxUnavailable?: number;
 }
 
