@@ -131,9 +131,13 @@ test('a replacement that does not get ready: the old one stays, it is said, and 
 
 test('close() ends it, in the middle of a replacement too', async () => {
   const supervisor = await live({ replicas: 1, maxAge: 300 });
+  let failures = 0;
+  supervisor.on('recycleFailed', () => failures++);
   await next(supervisor, 'recycle');
   await supervisor.close();
   assert.equal(supervisor.children(), []);
+  await new Promise(setImmediate);
+  assert.is(failures, 0, 'an end is no failure');
 });
 
 test('bad limits are refused', async () => {

@@ -1,73 +1,14 @@
-/** A rolling reload: the new replica first, then the old one goes; a broken build changes nothing. */
+/** A rolling reload: the new replica first, then the old one goes. */
 
-import { readFileSync } from 'node:fs';
-import {
-  type Balancer,
-  type BallermannError,
-  balance,
-  call,
-  type DownEvent,
-  type ReloadOptions,
-  type Supervisor,
-  type SupervisorOptions,
-  supervise,
-} from 'ballermann';
+import { type BallermannError, balance, call, type DownEvent, type ReloadOptions } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Segment } from '#src/memory/segment.js';
 import { giveSlotBack, takeSlots } from '#src/primary/registry.js';
 import { pidAt } from './gate.js';
-import { fixture, killed, next, rejects, until } from './helpers.js';
+import { killed, next, rejects, until } from './helpers.js';
 import { Folder, Forked, isAlive, later } from './processes.js';
-
-const exec = fixture('reload/replica.mjs');
-
-interface Answer {
-  build: string;
-  args: string[];
-  pid: number;
-}
-
-function live(options: Partial<SupervisorOptions> = {}): Promise<Supervisor> {
-  return supervise({ exec, replicas: 3, env: { BUILD: 'old' }, ...options });
-}
-
-function pidsOf(supervisor: Supervisor): number[] {
-  return supervisor.children().map(({ pid }) => pid as number);
-}
-
-async function buildsOf(supervisor: Supervisor): Promise<string[]> {
-  const answers = await Promise.all(pidsOf(supervisor).map((pid) => call<Answer>(pid, {})));
-  return answers.map(({ build }) => build);
-}
-
-/** Calls the pool without a pause until it is told to stop. @returns how many were answered. */
-function load(pool: Balancer): { end(): Promise<number> } {
-  let isOver = false;
-  const callers = Array.from({ length: 8 }, async () => {
-    let answered = 0;
-    while (!isOver) {
-      await pool.call({ sleep: 1 });
-      answered++;
-    }
-    return answered;
-  });
-  const all = later(Promise.all(callers));
-  return {
-    end: async () => {
-      isOver = true;
-      return (await all).reduce((sum, answered) => sum + answered, 0);
-    },
-  };
-}
-
-/** The size of the pool at each event of the supervisor, and 'refresh' where it had to be refreshed. */
-function sizes(supervisor: Supervisor, pool: Balancer): Set<number | 'refresh'> {
-  const seen = new Set<number | 'refresh'>();
-  for (const name of ['up', 'down'] as const) supervisor.on(name, () => seen.add(pool.pids().length));
-  setImmediate(() => pool.on('refresh', () => seen.add('refresh'))); // the first one is being told still
-  return seen;
-}
+import { type Answer, buildsOf, exec, live, load, pidsOf, sizes } from './reloading.js';
 
 test('every replica is replaced, its child stays; no call fails and no pool is smaller for a moment', async () => {
   await using supervisor = await live();
@@ -163,94 +104,6 @@ test('maxUnavailable: so many at a time, and not more', async () => {
   assert.is(pids.length, 10);
 });
 
-for (const [what, breaks, options, expected] of [
-  ['throws', 'throws', {}, /exited with code 1 before it was ready: a broken build/],
-  ['exits', 'exits', {}, /exited with code 3 before it was ready/],
-  ['does not get ready in time', 'hangs', { readyTimeout: 2_000 }, /not ready within readyTimeout, 2000 ms/],
-] as const) {
-  test(`a new build that ${what} changes nothing: the old ones serve, and restarts use the old options`, async () => {
-    using forked = new Forked();
-    // One failed start, or one stop of a reload, would be one too many.
-    await using supervisor = await live({ intensity: 1, period: 60_000, ...options });
-    await using pool = await balance(supervisor, `broken: ${what}`);
-    const before = supervisor.children();
-    const seen = sizes(supervisor, pool);
-    const running = load(pool);
-    const told = next<[BallermannError]>(supervisor, 'reloadFailed');
-    using folder = new Folder();
-    const env = { BUILD: 'new', BREAKS: breaks, STARTS: folder.at('starts') };
-    const failure = await rejects(supervisor.reload({ env }), {
-      code: 'ERR_START_FAILED',
-      message: expected,
-    });
-    assert.is((await told)[0], failure);
-    if (breaks === 'throws') assert.is((failure.cause as Error).name, 'RangeError');
-    assert.equal(supervisor.children(), before);
-    assert.is(readFileSync(folder.at('starts'), 'utf8').split('\n').length - 1, 1, 'one try');
-    await rejects(supervisor.reload({ env }), 'ERR_START_FAILED');
-    assert.ok((await running.end()) > 0);
-    assert.equal([...seen], [3]);
-    assert.equal(
-      forked.pids.filter(isAlive).filter((pid) => !pidsOf(supervisor).includes(pid)),
-      [],
-    );
-    assert.is((await killed(supervisor, pidAt(pidsOf(supervisor), 0))).restart, true);
-    await next(supervisor, 'up');
-    assert.equal(await buildsOf(supervisor), ['old', 'old', 'old']);
-  });
-}
-
-test('a build that breaks in the middle: what is replaced stays until it restarts, and with the old options then', async () => {
-  using folder = new Folder();
-  await using supervisor = await live();
-  await using pool = await balance(supervisor, 'middle');
-  const before = pidsOf(supervisor);
-  const env = { BUILD: 'new', BREAKS: 'throws', STARTS: folder.at('starts'), FROM: '1' };
-  await rejects(supervisor.reload({ env }), 'ERR_START_FAILED');
-  assert.equal(await buildsOf(supervisor), ['new', 'old', 'old']);
-  assert.equal(pidsOf(supervisor).slice(1), before.slice(1));
-  assert.equal(pool.pids().sort(), pidsOf(supervisor).sort());
-  await supervisor.reload();
-  assert.equal(await buildsOf(supervisor), ['old', 'old', 'old']);
-});
-
-test('with several at a time, those that were under way are given up, and none is left behind', async () => {
-  using folder = new Folder();
-  using forked = new Forked();
-  await using supervisor = await live({ readyTimeout: 600_000 });
-  const before = supervisor.children();
-  // The first one fails while the others hang.
-  const script = folder.script(
-    'one.mjs',
-    `import { openSync } from 'node:fs';
-     let isFirst = true;
-     try { openSync(${JSON.stringify(folder.at('first'))}, 'wx'); } catch { isFirst = false; }
-     if (isFirst) throw new Error('the first');
-     setTimeout(() => {}, 600_000);`,
-  );
-  await rejects(supervisor.reload({ exec: script, maxUnavailable: 3 }), {
-    code: 'ERR_START_FAILED',
-    message: /the first/,
-  });
-  assert.equal(supervisor.children(), before);
-  assert.is(forked.pids.length, 6);
-  assert.equal(forked.pids.slice(3).filter(isAlive), []);
-});
-
-test('a build that dies once it is ready stops the reload as well', async () => {
-  using folder = new Folder();
-  await using supervisor = await live({ intensity: 5, period: 60_000 });
-  const before = pidsOf(supervisor);
-  const env = { BUILD: 'new', BREAKS: 'later', STARTS: folder.at('starts') };
-  await rejects(supervisor.reload({ env }), {
-    code: 'ERR_START_FAILED',
-    message: /ended with code 4 before the reload was done/,
-  });
-  assert.equal(pidsOf(supervisor).slice(-2), before.slice(1), 'the next one was given up');
-  await until(() => supervisor.children().every(({ state }) => state === 'up'), 'its restart');
-  assert.equal(await buildsOf(supervisor), ['old', 'old', 'old']);
-});
-
 test('an old replica that dies while its successor starts is restarted as it was, and replaced all the same', async () => {
   using folder = new Folder();
   await using supervisor = await live({ replicas: 1 });
@@ -274,6 +127,20 @@ test('an old replica that dies while its successor starts is restarted as it was
   await until(
     () => pool.pids().length === 1 && pool.pids()[0] === pidsOf(supervisor)[0],
     'the pool to follow',
+  );
+});
+
+test('a temporary replica that is gone when its turn comes is not brought back', async () => {
+  await using supervisor = await live({ replicas: 2, restart: 'temporary' });
+  const [first, second] = pidsOf(supervisor) as [number, number];
+  const running = later(call<Answer>(first, { sleep: 500 }));
+  const reload = later(supervisor.reload());
+  await killed(supervisor, second);
+  await reload;
+  assert.is((await running).pid, first);
+  assert.equal(
+    supervisor.children().map(({ id, incarnation }) => [id, incarnation]),
+    [[0, 2]],
   );
 });
 

@@ -97,7 +97,7 @@ export class Recycling {
         lived = performance.now() - upSince;
       });
     } catch (error) {
-      this.#crew.announce('recycleFailed', error as BallermannError);
+      if (this.#crew.ended() === undefined) this.#crew.announce('recycleFailed', error as BallermannError);
     }
     this.#notBefore = performance.now() + this.#backoff.next(lived);
     this.#busy = false;

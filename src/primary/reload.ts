@@ -46,7 +46,7 @@ export async function reload(
   maxUnavailable: number,
 ): Promise<SupervisorSettings> {
   try {
-    await replaceEach(crew.staying(), maxUnavailable, (child, signal) =>
+    await replaceEach(crew, maxUnavailable, (child, signal) =>
       replace(crew, child, settings, 'reload', signal),
     );
     const ended = crew.ended();
@@ -66,18 +66,19 @@ export async function reload(
  * @throws the first failure.
  */
 async function replaceEach(
-  children: readonly Child[],
+  crew: Crew,
   atATime: number,
   replaceOne: (child: Child, signal: AbortSignal) => Promise<ReplicaProcess>,
 ): Promise<void> {
   const failed = new AbortController();
-  const waiting = [...children];
+  const waiting = crew.staying();
   const fresh: ReplicaProcess[] = [];
 
   const replaceInTurn = async (): Promise<void> => {
     try {
       for (let child = waiting.shift(); child !== undefined; child = waiting.shift()) {
         if (failed.signal.aborted) return;
+        if (!crew.staying().includes(child)) continue; // gone for good meanwhile, as temporary ones go
         const replica = await replaceOne(child, failed.signal);
         fresh.push(replica);
         void replica.dead.then(() => failed.abort(fallen(replica)));
@@ -86,7 +87,7 @@ async function replaceEach(
       failed.abort(error);
     }
   };
-  const turns = Math.min(atATime, children.length);
+  const turns = Math.min(atATime, waiting.length);
   await Promise.all(Array.from({ length: turns }, replaceInTurn));
   failed.signal.throwIfAborted();
   for (const replica of fresh) if (replica.state !== 'up') throw fallen(replica); // it was told to go
