@@ -141,6 +141,11 @@ Napi::Value DieWithPrimary(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), die_with_primary(info[0].As<Napi::Number>().Int32Value()));
 }
 
+Napi::Value Reap(const Napi::CallbackInfo& info) {
+  const int pid = info[0].As<Napi::Number>().Int32Value();
+  return Napi::Boolean::New(info.Env(), pid > 0 && reap(pid));  // 0 and below would mean any child
+}
+
 void StartLoopClock(const Napi::CallbackInfo& info) {
   start_loop_clock(info.Env(), segment(info.Env()).slots[mapping().slot]);
 }
@@ -213,6 +218,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("leave", Napi::Function::New<Leave>(env, "leave"));
   exports.Set("runningIn", Napi::Function::New<RunningIn>(env, "runningIn"));
   exports.Set("dieWithPrimary", Napi::Function::New<DieWithPrimary>(env, "dieWithPrimary"));
+  exports.Set("reap", Napi::Function::New<Reap>(env, "reap"));
   exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
   return exports;
 }

@@ -1,5 +1,6 @@
 #include "process.hpp"
 
+#include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -14,6 +15,11 @@ bool die_with_primary(int primary_pid) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
   return getppid() == primary_pid;  // after the prctl: a death before it sends no signal
+}
+
+bool reap(int pid) {
+  int status;
+  return waitpid(pid, &status, WNOHANG) == pid;
 }
 
 }  // namespace ballermann

@@ -1,4 +1,4 @@
-// What a replica asks of the operating system about its primary.
+// What a replica asks of the operating system about its primary, and a primary about its children.
 #pragma once
 
 namespace ballermann {
@@ -7,5 +7,8 @@ namespace ballermann {
 // doing then. False where the primary is gone already. Linux only; elsewhere it just tells whether it still
 // lives.
 bool die_with_primary(int primary_pid);
+
+// Takes a dead child away. False where that child lives, or is none.
+bool reap(int pid);
 
 }  // namespace ballermann

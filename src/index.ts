@@ -26,13 +26,11 @@ export type {
 } from './primary/balancer.js';
 export type { BalancerOptions, Selection } from './primary/balancer-options.js';
 export type { ChildInfo, ChildState } from './primary/child.js';
+export type { RecycleEvent, RecycleReason } from './primary/recycling.js';
+export type { ReloadOptions } from './primary/reload.js';
 export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
-export type {
-  DownEvent,
-  Supervisor,
-  SupervisorEvents,
-  UpEvent,
-} from './primary/supervisor.js';
+export type { Supervisor } from './primary/supervisor.js';
+export type { DownEvent, SupervisorEvents, UpEvent } from './primary/supervisor-events.js';
 export type { SupervisorOptions } from './primary/supervisor-options.js';
 export type { WindowContext, WindowOptions } from './primary/windows.js';
 export type { Serialization } from './wire/codec.js';

@@ -32,8 +32,8 @@ export function ready(): void {
 /**
  * Adds a function to be awaited before the replica exits in an orderly way: after its running calls, in the order of
  * adding. HTTP requests may still be running. All of it has `shutdown` ms; then comes SIGKILL.
- * @param hook is given the reason: 'close', 'resize', 'SIGTERM', 'SIGINT', 'restart intensity', 'start failed' or
- * 'disconnect'.
+ * @param hook is given the reason: 'close', 'resize', 'SIGTERM', 'SIGINT', 'reload', 'maxRequests', 'maxAge',
+ * 'maxRss', 'restart intensity', 'start failed' or 'disconnect'.
  * @throws TypeError, BallermannError ERR_WRONG_PROCESS outside a replica.
  */
 export function onShutdown(hook: ShutdownHook): void {

@@ -158,29 +158,52 @@ export interface PrimaryOptions {
   calls?: number;
   /** Listens for SIGTERM itself, and exits with 7 a while after the supervisor has closed. */
   ownListener?: boolean;
+  /** Listens for SIGHUP itself. */
+  ownHangUp?: boolean;
   /** Closes the supervisor when all are ready. */
   closes?: boolean;
   /** Leads a process group, as a shell's job does. */
   ownGroup?: boolean;
+  /** Is PID 1 of a pid namespace, as in a container; `process` is the one that made it then. */
+  container?: boolean;
 }
 
 export type Line = { type: string; [key: string]: unknown };
+
+/** A pid namespace that ends with the command that made it. */
+export const NEW_NAMESPACE: readonly [string, ...string[]] = [
+  'unshare',
+  '--pid',
+  '--fork',
+  '--kill-child',
+  '--mount-proc',
+];
 
 /** A primary of its own in a child process, and what it says. Killed at the end of its `await using`. */
 export class Primary implements AsyncDisposable {
   readonly process: ChildProcess;
   readonly lines: Line[] = [];
+  /** What it and its replicas have written to stderr. */
+  errors = '';
   /** Resolves with how it ended. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null; at: number }>;
   /** The same, when all that it said is in `lines`: its replicas have to be gone as well, since they share its output. */
   readonly ended: Promise<Awaited<Primary['exited']>>;
   readonly #output: Readable;
+  readonly #isContainer: boolean;
 
   constructor(options: PrimaryOptions) {
     const script = fileURLToPath(fixture('lifecycle/primary.mjs'));
-    this.process = spawn(process.execPath, [script, JSON.stringify(options)], {
+    this.#isContainer = options.container ?? false;
+    const command = [process.execPath, script, JSON.stringify(options)];
+    if (this.#isContainer) command.unshift(...NEW_NAMESPACE);
+    this.process = spawn(command[0] as string, command.slice(1), {
       detached: options.ownGroup ?? false,
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.process.stderr?.setEncoding('utf8').on('data', (text) => {
+      this.errors += text;
+      process.stderr.write(text);
     });
     this.#output = this.process.stdout as Readable;
     const read = createInterface({ input: this.#output }).on('line', (line) =>
@@ -227,9 +250,10 @@ export class Primary implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGKILL');
     await this.exited;
-    // Only a failed test leaves some.
+    // Only a failed test leaves some; a namespace leaves none, and its pids mean other processes here.
     for (const { pid } of this.said('fork'))
-      if (isReplica(pid as number)) process.kill(pid as number, 'SIGKILL');
+      if (!this.#isContainer && isReplica(pid as number)) process.kill(pid as number, 'SIGKILL');
     this.#output.destroy();
+    this.process.stderr?.destroy();
   }
 }

@@ -1,4 +1,4 @@
-/** SIGTERM and SIGINT, to a primary, to a whole process group, to one replica. Primaries are child processes here. */
+/** SIGTERM, SIGINT and SIGHUP, to a primary, to a whole process group, to one replica. Primaries are child processes here. */
 
 import { balance, call, type SupervisorOptions, supervise, type UpEvent } from 'ballermann';
 import { test } from 'uvu';
@@ -145,15 +145,91 @@ test('SIGTERM while the first replicas start: none is left, and the exit is 0', 
   assert.equal(pids.filter(isAlive), []);
 });
 
-test('after close() the signals have their usual effect again', async () => {
-  using folder = new Folder();
-  await using primary = new Primary({
-    closes: true,
-    supervisor: { replicas: 1, env: { DIARY: new Diary(folder).file } },
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  test(`after close() ${signal} has its usual effect again`, async () => {
+    using folder = new Folder();
+    await using primary = new Primary({
+      closes: true,
+      supervisor: { replicas: 1, env: { DIARY: new Diary(folder).file } },
+    });
+    await primary.line('closed');
+    primary.process.kill(signal);
+    assert.is((await primary.ended).signal, signal);
   });
-  await primary.line('closed');
+}
+
+for (const [whom, ownGroup] of [
+  ['the primary', false],
+  ['the whole group, as a terminal that goes sends it,', true],
+] as const) {
+  test(`SIGHUP to ${whom} reloads: calls finish, and every replica is another one`, async () => {
+    using folder = new Folder();
+    const diary = new Diary(folder);
+    await using primary = startPrimary(folder, { ownGroup });
+    const before = await primary.ready();
+    await diary.has('begins gate', 6);
+    process.kill(ownGroup ? -primary.pid : primary.pid, 'SIGHUP');
+    await diary.has('loading', 3); // the first new one
+    folder.open('gate');
+    const { pids } = await primary.line('reloaded');
+    for (const pid of pids as number[]) assert.not(before.includes(pid));
+    assert.is(primary.said('answer').length, 6);
+    assert.equal(
+      primary.said('down').map(({ pid, code, restart }) => ({ pid, code, restart })),
+      before.map((pid) => ({ pid, code: 0, restart: false })),
+    );
+    for (const pid of before) assert.equal(diary.read(pid).slice(-4), hookLines('reload'));
+    primary.process.kill('SIGTERM');
+    assert.is((await primary.ended).code, 0);
+  });
+}
+
+test('however many SIGHUPs come during a reload, one more follows it', async () => {
+  using folder = new Folder();
+  await using supervisor = await live(folder, { replicas: 1 });
+  let reloads = 0;
+  supervisor.on('reloaded', () => reloads++);
+  // The kernel would make one of them, now and then.
+  for (let i = 0; i < 20; i++) process.emit('SIGHUP', 'SIGHUP');
+  await until(() => reloads === 1, 'the first');
+  await supervisor.reload(); // waits for all that were asked for
+  await until(() => reloads === 3, 'the second, and this one');
+  await supervisor.reload();
+  assert.is(supervisor.children()[0]?.incarnation, 5);
+});
+
+test('an application that listens for SIGHUP itself means something else by it: nothing is reloaded', async () => {
+  using folder = new Folder();
+  await using primary = startPrimary(folder, { calls: 0, ownHangUp: true });
+  await primary.ready();
+  primary.process.kill('SIGHUP');
+  await primary.line('own hang-up');
   primary.process.kill('SIGTERM');
-  assert.is((await primary.ended).signal, 'SIGTERM');
+  assert.is((await primary.ended).code, 0);
+  assert.is(primary.said('fork').length, 2);
+  assert.equal(primary.said('reloaded'), []);
+});
+
+test('a reload by SIGHUP that fails: said by the event and on stderr, and the old replicas go on', async () => {
+  using folder = new Folder();
+  await using primary = startPrimary(
+    folder,
+    { calls: 0, supervisor: { replicas: 1 } },
+    { FAIL_AFTER: folder.at('failing') },
+  );
+  const [pid] = (await primary.ready()) as [number];
+  primary.process.kill('SIGHUP');
+  const { code, message } = await primary.line('reloadFailed');
+  assert.is(code, 'ERR_START_FAILED');
+  assert.match(String(message), /failed on a later start/);
+  await until(
+    () => primary.errors.includes("supervisor 'replica.mjs': the reload failed:"),
+    'the words on stderr',
+  );
+  assert.is(isAlive(pid), true);
+  primary.process.kill('SIGTERM');
+  assert.is((await primary.ended).code, 0);
+  assert.not(isAlive(pid));
 });
 
 /** Two replicas of this very process. */

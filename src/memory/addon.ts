@@ -81,6 +81,8 @@ export interface Addon {
   leave(ring: number): void;
   runningIn(ring: number): number;
   dieWithPrimary(primaryPid: number): boolean;
+  /** Waits for a child that has ended, whoever started it. False where it lives, or is no child. */
+  reap(pid: number): boolean;
   /** Has this thread's event loop write its clock into the slot of this process. */
   startLoopClock(): void;
 }

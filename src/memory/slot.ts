@@ -46,6 +46,17 @@ export class Slot {
     return this.#words[this.#taken] as number;
   }
 
+  /** Calls and casts that the replica has taken, and requests that its servers have begun; each counts modulo 2^32. */
+  get served(): number {
+    const begun = this.#words[this.#word(this.#segment.addon.layout.slotBegun)] as number;
+    return (this.taken >>> 0) + (begun >>> 0);
+  }
+
+  /** Bytes of memory, as the replica last looked; 0 where it does not. */
+  get rss(): number {
+    return ((this.#words[this.#word(this.#segment.addon.layout.slotRss)] as number) >>> 0) * 1024;
+  }
+
   /** Whether the replica is to get anything new. */
   set serving(serving: boolean) {
     const { slotState } = this.#segment.addon.layout;

@@ -1,4 +1,4 @@
-/** One child of a supervisor: the place that a replica has, through all its restarts. */
+/** One child of a supervisor: the place that a replica has, through all its restarts, until a successor takes it. */
 
 import { BallermannError } from '../errors.js';
 import type { ExitInfo, ReplicaProcess } from './replica-process.js';
@@ -8,7 +8,7 @@ import { Backoff, type BackoffOptions } from './restart-policy.js';
 export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
 
 export interface ChildInfo {
-  /** The child's number in its supervisor; a restart keeps it. */
+  /** The child's number in its supervisor; a restart or a reload keeps it. */
   readonly id: number;
   /** Undefined while restarting. */
   readonly pid: number | undefined;
@@ -31,16 +31,23 @@ function newAttempt(): Attempt {
   return { ended, end };
 }
 
-export class Child {
+/** What a child and its successor have in common. */
+interface Place {
   readonly id: number;
+  /** Of the newest process. */
+  incarnation: number;
+}
+
+export class Child {
   readonly slot: number;
   readonly backoff: Backoff;
+  readonly #place: Place;
   incarnation = 0;
   replica: ReplicaProcess | undefined;
   state: ChildState = 'starting';
   /** Not to be restarted: closed or resized away. */
   retired = false;
-  /** Monotonic ms. */
+  /** Monotonic ms; 0 before it has been up. */
   upSince = 0;
   /** Starts in a row that did not get ready. */
   failedStarts = 0;
@@ -49,11 +56,17 @@ export class Child {
   /** Why the current start is taken for failed, where its exit alone would not tell. */
   failure: Error | undefined;
   attempt = newAttempt();
+  /** Of a successor: what it does when it is ready. Nothing is left to do then. */
+  takeOver: ((replica: ReplicaProcess) => void) | undefined;
 
-  constructor(id: number, slot: number, backoff: BackoffOptions, healthy: number) {
-    this.id = id;
+  constructor(place: number | Child, slot: number, backoff: BackoffOptions, healthy: number) {
+    this.#place = typeof place === 'number' ? { id: place, incarnation: 0 } : place.#place;
     this.slot = slot;
     this.backoff = new Backoff(backoff, healthy);
+  }
+
+  get id(): number {
+    return this.#place.id;
   }
 
   get info(): ChildInfo {
@@ -65,9 +78,29 @@ export class Child {
     };
   }
 
-  /** Whether a replica is on its way: a start is under way, waits, or follows the stop that is under way. */
+  /** Whether it is to take another's place, and is not ready yet. */
+  get isSuccessor(): boolean {
+    return this.takeOver !== undefined;
+  }
+
+  /** Whether some process of it has been ready. One that has not is not tried again. */
+  get hasBeenUp(): boolean {
+    return this.upSince > 0;
+  }
+
+  /**
+   * Whether a replica is on its way: a start is under way, waits, or follows the stop that is under way. A successor
+   * does not count: there is nobody to wait for where the other one stays until it is ready.
+   */
   get isComing(): boolean {
-    return this.state !== 'up' && !this.retired;
+    return this.state !== 'up' && !this.retired && !this.isSuccessor;
+  }
+
+  /** Another process begins. */
+  starting(): void {
+    this.incarnation = ++this.#place.incarnation;
+    this.state = 'starting';
+    this.failure = undefined;
   }
 
   /** The replica is being stopped; unless the child is retired, another start follows. */

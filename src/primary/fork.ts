@@ -25,6 +25,7 @@ export function forkReplica(settings: SupervisorSettings, slot: number, segmentF
     slot,
     fd: SEGMENT_FD,
     serialization,
+    watchRss: settings.recycle.maxRss < Number.POSITIVE_INFINITY,
     primary: process.pid,
   };
   try {

@@ -10,6 +10,7 @@ import { balancerSettings, checkPoolName } from './balancer-options.js';
 import type { Route } from './message.js';
 import { sendCall, sendCast, sendPing } from './messaging.js';
 import { pools } from './pools.js';
+import { reapOrphans } from './reaper.js';
 import { ownSegment, replicaOf } from './registry.js';
 import { relay } from './relay.js';
 import type { ReplicaProcess } from './replica-process.js';
@@ -28,6 +29,7 @@ export const primary: Local = {
     const { maxReplicas } = ownSegment().segment.addon.layout;
     const supervisor = new Supervisor(supervisorSettings(options, maxReplicas), relay);
     guard(supervisor);
+    reapOrphans();
     await supervisor.start();
     return supervisor;
   },

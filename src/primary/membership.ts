@@ -4,7 +4,8 @@ import type { BallermannError } from '../errors.js';
 import type { BalancerSettings } from './balancer-options.js';
 import { isBelowRatio } from './ratio.js';
 import type { ReplicaProcess } from './replica-process.js';
-import type { Supervisor, SupervisorObserver } from './supervisor.js';
+import type { Supervisor } from './supervisor.js';
+import type { SupervisorObserver } from './supervisor-events.js';
 
 /** What the pool does about it. */
 export interface MembershipListener {
@@ -98,8 +99,9 @@ export class Membership implements SupervisorObserver {
     if (this.#incomplete) this.#refreshInBackground();
   }
 
-  leaving(replica: ReplicaProcess): void {
-    this.down(replica);
+  leaving(replica: ReplicaProcess, successor: ReplicaProcess | undefined): void {
+    if (successor === undefined) this.down(replica);
+    else this.#replace(replica, successor);
   }
 
   down(replica: ReplicaProcess): void {
@@ -119,6 +121,15 @@ export class Membership implements SupervisorObserver {
     this.#stopLooking();
     this.#listener.changed();
     this.#listener.ended();
+  }
+
+  /** In the same place of the rotation, in one step: neither the ratio nor `original` have anything to do with it. */
+  #replace(replica: ReplicaProcess, successor: ReplicaProcess): void {
+    if (this.#members.get(replica.pid) !== replica) return;
+    const members = this.replicas().map((member) => (member === replica ? successor : member));
+    this.#members.clear();
+    for (const member of members) this.#members.set(member.pid, member);
+    this.#listener.changed();
   }
 
   async #refresh(): Promise<boolean> {

@@ -124,6 +124,11 @@ export class ReplicaProcess implements Carrier {
     return this.#state;
   }
 
+  /** How it ended; undefined while it has not. */
+  get exit(): ExitInfo | undefined {
+    return this.#exit;
+  }
+
   /** Open windows over the supervisor: the replica's servers begin no request while there is one. */
   set windows(count: number) {
     if (this.#state !== 'dead') this.#slot.windows = count; // else the slot is another's
@@ -132,6 +137,16 @@ export class ReplicaProcess implements Carrier {
   /** Messages that the replica has not finished. */
   get unfinished(): number {
     return this.#inFlight.size;
+  }
+
+  /** Calls, casts and requests that it has begun. What it says itself: it may say anything. */
+  get served(): number {
+    return this.#slot.served;
+  }
+
+  /** Bytes of memory that it has, as it says itself; 0 where it was not asked. */
+  get rss(): number {
+    return this.#slot.rss;
   }
 
   /** For `waitReady: false`. */
@@ -196,6 +211,7 @@ export class ReplicaProcess implements Carrier {
 
   /** SIGKILL, through the handle that knows whether the process is still the one that was forked. */
   kill(): void {
+    if (this.#state === 'starting') this.#state = 'stopping'; // a 'ready' that is on its way comes too late
     this.#worker.process.kill('SIGKILL');
   }
 

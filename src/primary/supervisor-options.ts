@@ -16,6 +16,7 @@ import {
   checkStrings,
 } from '../arguments.js';
 import type { Serialization } from '../wire/codec.js';
+import type { RecycleLimits } from './recycling.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
 
 export interface SupervisorOptions {
@@ -47,6 +48,16 @@ export interface SupervisorOptions {
   readyTimeout?: number;
   /** Whether a replica is ready at its first handle(), listen() or ready(); else when it is online. @default true */
   waitReady?: boolean;
+  /**
+   * Calls, casts and HTTP requests after which a replica is replaced, as by a reload. Looked at four times a second,
+   * so it may have had some more. Like the next two it is lowered by up to a tenth, at random, for each replica.
+   * @default Infinity
+   */
+  maxRequests?: number;
+  /** ms that a replica is up before it is replaced. @default Infinity */
+  maxAge?: number;
+  /** Bytes of memory (resident set size, seen once a second) from which on a replica is replaced. @default Infinity */
+  maxRss?: number;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -67,6 +78,7 @@ export interface SupervisorSettings {
   readonly shutdown: number;
   readonly readyTimeout: number;
   readonly waitReady: boolean;
+  readonly recycle: RecycleLimits;
   readonly name: string;
 }
 
@@ -85,8 +97,14 @@ const KEYS = [
   'shutdown',
   'readyTimeout',
   'waitReady',
+  'maxRequests',
+  'maxAge',
+  'maxRss',
   'name',
 ];
+
+/** What a slot can count of each kind. */
+const MAX_SERVED = 2 ** 32 - 1;
 
 /** @throws TypeError or RangeError that names the option. */
 export function supervisorSettings(options: SupervisorOptions, maxReplicas: number): SupervisorSettings {
@@ -107,6 +125,9 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown = 5000,
     readyTimeout = 30_000,
     waitReady = true,
+    maxRequests,
+    maxAge,
+    maxRss,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -124,6 +145,11 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown: checkMilliseconds('options.shutdown', shutdown),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     waitReady: checkBoolean('options.waitReady', waitReady),
+    recycle: {
+      maxRequests: checkLimit('options.maxRequests', maxRequests, MAX_SERVED),
+      maxAge: checkLimit('options.maxAge', maxAge),
+      maxRss: checkLimit('options.maxRss', maxRss),
+    },
     name: checkString('options.name', name),
   };
 }
@@ -132,7 +158,13 @@ export function checkReplicas(name: string, value: unknown, maxReplicas: number)
   return checkInteger(name, value, 1, maxReplicas);
 }
 
-function execPath(exec: unknown): string {
+/** A whole number above 0, or none: no limit. */
+function checkLimit(name: string, limit: unknown = Number.POSITIVE_INFINITY, max?: number): number {
+  if (limit === Number.POSITIVE_INFINITY) return limit;
+  return checkInteger(name, limit, 1, max ?? Number.MAX_SAFE_INTEGER);
+}
+
+export function execPath(exec: unknown): string {
   const expected = 'the path or file: URL of an existing file';
   if (typeof exec !== 'string' && !(exec instanceof URL)) throw badType('options.exec', expected, exec);
   if (exec === '') throw badRange('options.exec', expected, exec);
@@ -171,7 +203,7 @@ function checkExists(
   return path;
 }
 
-function checkEnv(env: unknown): SupervisorSettings['env'] {
+export function checkEnv(env: unknown): SupervisorSettings['env'] {
   const expected = 'an object of strings';
   if (typeof env !== 'object' || env === null || Array.isArray(env))
     throw badType('options.env', expected, env);

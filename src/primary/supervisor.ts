@@ -6,54 +6,16 @@ import { BallermannError } from '../errors.js';
 import { type Codec, codecs } from '../wire/codec.js';
 import type { Request } from '../wire/protocol.js';
 import { Child, type ChildInfo } from './child.js';
+import { Children } from './children.js';
 import { forkReplica } from './fork.js';
-import { giveSlotBack, ownSegment, replicas, takeSlots } from './registry.js';
+import { hasLimits, Recycling } from './recycling.js';
+import { ownSegment, replicas, takeSlots } from './registry.js';
+import { type ReloadOptions, reload, reloadChanges } from './reload.js';
+import type { Crew } from './replacement.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
 import { RestartIntensity, shouldRestart } from './restart-policy.js';
+import type { SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
-
-export interface UpEvent {
-  readonly id: number;
-  readonly pid: number;
-  readonly incarnation: number;
-}
-
-export interface DownEvent extends UpEvent {
-  /** Exit code; null where a signal ended it. */
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  /** The uncaught error that ended it, if any. */
-  readonly error: Error | undefined;
-  /** Whether it will be restarted. */
-  readonly restart: boolean;
-  /** ms until that restart; undefined where there is none. */
-  readonly restartIn: number | undefined;
-}
-
-export interface SupervisorEvents {
-  /** A replica is ready. */
-  up: [UpEvent];
-  /** A replica is gone, for whatever reason. */
-  down: [DownEvent];
-  /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
-  castFailed: [BallermannError];
-  /** ERR_RESTART_INTENSITY: the replicas are being stopped. */
-  gaveUp: [BallermannError];
-  /** The last replica is gone, after close() or giving up. */
-  close: [];
-}
-
-/** What a pool learns of its supervisor, before any listener of an event does. */
-export interface SupervisorObserver {
-  up(replica: ReplicaProcess): void;
-  /** An up replica is to be stopped: it gets nothing new. */
-  leaving(replica: ReplicaProcess): void;
-  down(replica: ReplicaProcess): void;
-  /** resize() has taken effect. */
-  resized(): void;
-  /** No replica will come any more. */
-  ended(cause: BallermannError): void;
-}
 
 /** Who answers what replicas ask of the primary. */
 export interface Relay {
@@ -64,22 +26,23 @@ export interface Relay {
 
 export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncDisposable {
   readonly name: string;
-  /** @internal */
-  readonly settings: SupervisorSettings;
+  /** Those of the next start; a reload changes them when it has succeeded. @internal */
+  settings: SupervisorSettings;
   /** @internal */
   readonly counters: Counters = { late: 0, malformed: 0 };
-  /** Whether a replica had to be killed because it did not stop in time. @internal */
+  /** Whether a replica had to be killed at the end because it did not stop in time. @internal */
   disorderly = false;
 
   readonly #relay: Relay;
   readonly #intensity: RestartIntensity;
   readonly #observers = new Set<SupervisorObserver>();
-  readonly #children = new Set<Child>();
+  readonly #children = new Children();
   #windows = 0;
   #nextId = 0;
   #ended: BallermannError | undefined;
   #closing: Promise<void> | undefined;
-  #resizing: Promise<void> = Promise.resolve();
+  #recycling: Recycling | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
 
   /** Made by `supervise`. @internal */
   constructor(settings: SupervisorSettings, relay: Relay) {
@@ -90,23 +53,44 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#intensity = new RestartIntensity(settings.intensity, settings.period);
   }
 
-  /** Every child, as `supervisor:which_children` lists them: by id, those that wait for a restart included. */
+  /**
+   * Every child, as `supervisor:which_children` lists them: by id, those that wait for a restart included. While a
+   * child is being replaced there are two of that id: the process that stays until the other is ready, then leaves.
+   */
   children(): ChildInfo[] {
-    return [...this.#children].map(({ info }) => info);
+    return this.#children.infos();
   }
 
   /**
    * Sets the number of replicas. Pools take new ones in as soon as all are ready; replicas that go are taken out
-   * of rotation first and finish what they run. Calls run one after another.
+   * of rotation first and finish what they run. Resizes and reloads run one after another, in call order.
    * @throws TypeError, RangeError, BallermannError ERR_SEGMENT_FULL, ERR_CLOSED, or ERR_START_FAILED (the new
    * replicas are stopped then, the others stay).
    */
   async resize(replicas: number): Promise<void> {
     const { maxReplicas } = ownSegment().segment.addon.layout;
     const count = checkReplicas('replicas', replicas, maxReplicas);
-    const resized = this.#resizing.then(() => this.#resize(count));
-    this.#resizing = resized.catch(() => {});
-    return resized;
+    return this.#inTurn(() => this.#resize(count));
+  }
+
+  /**
+   * Replaces every replica, `maxUnavailable` at a time: a new one is started, and when it is ready it takes the old
+   * one's place in every rotation in one step; then the old one finishes what it runs and goes. Resolves when the last
+   * old one is gone; from then on restarts and resizes use the new options too.
+   *
+   * If a new one does not get ready, or goes down before the reload is done, the reload stops there: what has not been
+   * replaced stays as it is, what has been replaced keeps running, and every later start uses the old options. The
+   * event 'reloadFailed' says so too. Neither failed starts nor the stops of a reload count for `intensity`.
+   *
+   * Each replica that is being replaced needs a second slot meanwhile.
+   * @throws TypeError, RangeError; BallermannError ERR_START_FAILED, ERR_SEGMENT_FULL, ERR_CLOSED,
+   * ERR_RESTART_INTENSITY.
+   */
+  async reload(options: ReloadOptions = {}): Promise<void> {
+    const { changes, maxUnavailable } = reloadChanges(options);
+    return this.#inTurn(async () => {
+      this.settings = await reload(this.#crew, { ...this.settings, ...changes }, maxUnavailable);
+    });
   }
 
   /**
@@ -127,10 +111,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     return this.#closing as Promise<void>;
   }
 
-  /** Starts the first replicas. @internal */
+  /** Starts the first replicas, and looks after them from then on. @internal */
   async start(): Promise<void> {
     try {
-      await this.#grow(this.settings.replicas);
+      await this.#inTurn(() => this.#grow(this.settings.replicas));
+      if (hasLimits(this.settings.recycle)) this.#recycling = new Recycling(this.#crew, () => this.settings);
     } catch (error) {
       await this.stop('start failed');
       throw error;
@@ -149,19 +134,17 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   /** The replicas that are up. @internal */
   up(): ReplicaProcess[] {
-    return this.#processes((replica) => replica.state === 'up');
+    return this.#children.replicas(({ state }) => state === 'up');
   }
 
   /** The replicas that may be running something: those that are up or finishing. @internal */
   present(): ReplicaProcess[] {
-    return this.#processes((replica) => replica.state === 'up' || replica.state === 'stopping');
+    return this.#children.replicas(({ state }) => state === 'up' || state === 'stopping');
   }
 
   /** Resolves when each start that is now under way or waits has ended: true where all are up. @internal */
-  async settled(): Promise<boolean> {
-    const coming = [...this.#children].filter(({ isComing }) => isComing);
-    const failures = await Promise.all(coming.map(({ attempt }) => attempt.ended));
-    return failures.every((failure) => failure === undefined);
+  settled(): Promise<boolean> {
+    return this.#children.settled();
   }
 
   /** A window of some pool opens: until it ends, no server of a replica begins a request. @internal */
@@ -189,12 +172,6 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     for (const { replica } of this.#children) if (replica !== undefined) replica.windows = count;
   }
 
-  #processes(fits: (replica: ReplicaProcess) => boolean): ReplicaProcess[] {
-    return [...this.#children]
-      .map(({ replica }) => replica)
-      .filter((replica) => replica !== undefined && fits(replica)) as ReplicaProcess[];
-  }
-
   /** In a tick of its own: what a listener does or throws cannot come between the steps of the supervisor. */
   #announce<Name extends keyof SupervisorEvents>(name: Name, ...args: SupervisorEvents[Name]): void {
     process.nextTick(() => (this as EventEmitter).emit(name, ...args));
@@ -204,9 +181,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     for (const observer of this.#observers) tell(observer);
   }
 
+  /** Runs `task` when all that was asked for before has ended: starts, resizes, reloads. */
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(task);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
   async #resize(count: number): Promise<void> {
     if (this.#ended) throw this.#ended;
-    const current = [...this.#children].filter(({ retired }) => !retired);
+    const current = this.#children.staying();
     if (count > current.length) await this.#grow(count - current.length);
     else await this.#retire(current.slice(count), 'resize');
     this.#tell((observer) => observer.resized());
@@ -226,41 +210,54 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (this.#ended) throw this.#ended;
   }
 
-  async #retire(children: readonly Child[], reason: string): Promise<void> {
+  /** For those who replace replicas. */
+  readonly #crew: Crew = {
+    ended: () => this.#ended,
+    staying: () => this.#children.staying(),
+    begin: (child, settings) => {
+      this.#children.add(child);
+      this.#spawn(child, settings);
+    },
+    retire: (children, reason, successor) => this.#retire(children, reason, successor),
+    inTurn: (task) => this.#inTurn(task),
+    announce: (name, ...args) => this.#announce(name, ...args),
+  };
+
+  /** @param successor has the place now: no start is missed. */
+  async #retire(children: readonly Child[], reason: string, successor?: ReplicaProcess): Promise<void> {
+    const failure = this.#ended ?? new BallermannError('ERR_CLOSED', `supervisor '${this.name}': ${reason}`);
     await Promise.all(
       children.map(async (child) => {
         child.retired = true;
         clearTimeout(child.timer);
-        child.attempt.end(this.#ended ?? new BallermannError('ERR_CLOSED', `child ${child.id} is retired`));
-        if (child.replica === undefined) this.#remove(child);
-        else await this.#stop(child, child.replica, reason);
+        child.attempt.end(successor === undefined ? failure : undefined);
+        if (child.replica === undefined) this.#children.remove(child);
+        else await this.#stop(child, child.replica, reason, successor);
       }),
     );
   }
 
-  async #stop(child: Child, replica: ReplicaProcess, reason: string): Promise<void> {
+  async #stop(
+    child: Child,
+    replica: ReplicaProcess,
+    reason: string,
+    successor?: ReplicaProcess,
+  ): Promise<void> {
     const wasUp = replica.state === 'up';
     const gone = replica.stop(reason, this.settings.shutdown);
     if (wasUp) {
       child.stopping();
-      this.#tell((observer) => observer.leaving(replica)); // no longer among up(): a refresh leaves it out
+      this.#tell((observer) => observer.leaving(replica, successor)); // no longer among up(): a refresh leaves it out
     }
     await gone;
-    if (replica.killed) this.disorderly = true;
+    if (replica.killed && this.#ended) this.disorderly = true;
   }
 
-  /** Idempotent: gone children are not removed twice. */
-  #remove(child: Child): void {
-    if (this.#children.delete(child)) giveSlotBack(child.slot);
-  }
-
-  #spawn(child: Child): void {
+  #spawn(child: Child, settings = this.settings): void {
     const { segment, fd } = ownSegment();
-    child.incarnation++;
-    child.state = 'starting';
-    child.failure = undefined;
+    child.starting();
     try {
-      const worker = forkReplica(this.settings, child.slot, fd);
+      const worker = forkReplica(settings, child.slot, fd);
       const { slot, incarnation } = child;
       const replica = new ReplicaProcess(
         worker,
@@ -296,12 +293,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   readonly #owner: ReplicaOwner = {
     ready: (replica) => {
-      const child = this.#childOf(replica);
+      const child = this.#children.of(replica);
       if (child === undefined) return;
       clearTimeout(child.timer);
       child.state = 'up';
       child.upSince = performance.now();
       child.failedStarts = 0;
+      child.takeOver?.(replica);
+      child.takeOver = undefined;
       this.#tell((observer) => observer.up(replica));
       child.attempt.end();
       this.#announce('up', {
@@ -313,11 +312,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     exited: (replica, exit) => {
       replicas.delete(replica.pid);
       this.#relay.forget(replica);
-      const child = this.#childOf(replica);
+      const child = this.#children.of(replica);
       if (child !== undefined) this.#childExited(child, replica, exit);
     },
     leaving: (replica, reason) => {
-      const child = this.#childOf(replica);
+      const child = this.#children.of(replica);
       if (child !== undefined && replica.state !== 'stopping') void this.#stop(child, replica, reason);
     },
     castFailed: (error) => this.#announce('castFailed', error),
@@ -325,21 +324,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     withdrawn: (replica, id) => this.#relay.withdraw(replica, id),
   };
 
-  #childOf(replica: ReplicaProcess): Child | undefined {
-    return [...this.#children].find((child) => child.replica === replica);
-  }
-
   /** @param replica undefined where there was never a process. */
   #childExited(child: Child, replica: ReplicaProcess | undefined, exit: ExitInfo): void {
     clearTimeout(child.timer);
     child.replica = undefined;
     const started = child.state !== 'starting';
-    const first = child.incarnation === 1 && !started;
-    const delay = first ? undefined : this.#restartDelay(child, started, exit);
+    const delay = child.hasBeenUp ? this.#restartDelay(child, started, exit) : undefined;
     if (!started) child.attempt.end(child.startFailure(this.name, exit));
     if (delay === undefined) {
       child.attempt.end();
-      this.#remove(child);
+      this.#children.remove(child);
     } else child.restartIn(delay, () => this.#spawn(child));
     if (replica === undefined) return;
     this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
@@ -388,6 +382,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #end(cause: BallermannError, reason: string): void {
     if (this.#closing !== undefined) return;
     this.#ended = cause;
+    this.#recycling?.stop();
     this.#tell((observer) => observer.ended(cause));
     this.#closing = this.#retire([...this.#children], reason).then(() => {
       this.#announce('close');

@@ -10,6 +10,8 @@ export interface ReplicaEnv {
   /** Descriptor of the segment. */
   readonly fd: number;
   readonly serialization: Serialization;
+  /** Whether the primary wants to know how much memory the replica has. */
+  readonly watchRss: boolean;
   /** Pid of the primary. */
   readonly primary: number;
 }

@@ -24,6 +24,7 @@ import {
 } from '../wire/protocol.js';
 import type { ReplicaEnv } from './environment.js';
 import { type Handler, Mailbox } from './mailbox.js';
+import { watchRss } from './memory.js';
 import { Requests } from './requests.js';
 
 export type ShutdownHook = (reason: string) => unknown;
@@ -96,9 +97,11 @@ export class ReplicaRuntime {
       if (!isCaught) reportCrash(error);
     });
     process.on('exit', () => this.#outbox.flushNow()); // a reply of the turn that exits
-    // A terminal sends Ctrl-C to the whole group, and a service manager SIGTERM: the primary decides what follows.
+    // A terminal sends Ctrl-C and its own end to the whole group, a service manager SIGTERM: the primary decides.
     process.on('SIGINT', () => {});
     process.on('SIGTERM', () => this.#post(['leave', 'SIGTERM']));
+    process.on('SIGHUP', () => {});
+    if (env.watchRss) watchRss(segment, env.slot);
     this.#closeIdleConnections();
     this.#post(['hello', PROTOCOL_VERSION]);
   }

@@ -1,0 +1,56 @@
+/** What a supervisor tells: its events, for applications, and what its pools learn before those. */
+
+import type { BallermannError } from '../errors.js';
+import type { RecycleEvent } from './recycling.js';
+import type { ReplicaProcess } from './replica-process.js';
+
+export interface UpEvent {
+  readonly id: number;
+  readonly pid: number;
+  readonly incarnation: number;
+}
+
+export interface DownEvent extends UpEvent {
+  /** Exit code; null where a signal ended it. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** The uncaught error that ended it, if any. */
+  readonly error: Error | undefined;
+  /** Whether it will be restarted. */
+  readonly restart: boolean;
+  /** ms until that restart; undefined where there is none. */
+  readonly restartIn: number | undefined;
+}
+
+export interface SupervisorEvents {
+  /** A replica is ready. */
+  up: [UpEvent];
+  /** A replica is gone, for whatever reason. */
+  down: [DownEvent];
+  /** Every replica has been replaced, and the old ones are gone. */
+  reloaded: [];
+  /** A reload has stopped, and why; what it had not replaced yet goes on. */
+  reloadFailed: [BallermannError];
+  /** A replica has reached a limit and is being replaced. */
+  recycle: [RecycleEvent];
+  /** Its replacement did not get ready: it stays, and the next try comes a while later. */
+  recycleFailed: [BallermannError];
+  /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
+  castFailed: [BallermannError];
+  /** ERR_RESTART_INTENSITY: the replicas are being stopped. */
+  gaveUp: [BallermannError];
+  /** The last replica is gone, after close() or giving up. */
+  close: [];
+}
+
+/** What a pool learns of its supervisor, before any listener of an event does. */
+export interface SupervisorObserver {
+  up(replica: ReplicaProcess): void;
+  /** An up replica is to be stopped: it gets nothing new. `successor`: who has its place from now on. */
+  leaving(replica: ReplicaProcess, successor: ReplicaProcess | undefined): void;
+  down(replica: ReplicaProcess): void;
+  /** resize() has taken effect. */
+  resized(): void;
+  /** No replica will come any more. */
+  ended(cause: BallermannError): void;
+}
