@@ -28,6 +28,7 @@ export type { BalancerOptions, Selection } from './primary/balancer-options.js';
 export type { ChildInfo, ChildState } from './primary/child.js';
 export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
 export type {
+  BlockedEvent,
   DownEvent,
   Supervisor,
   SupervisorEvents,

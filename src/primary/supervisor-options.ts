@@ -10,10 +10,12 @@ import {
   checkBoolean,
   checkInteger,
   checkMilliseconds,
+  checkNumber,
   checkOneOf,
   checkOptions,
   checkString,
   checkStrings,
+  MAX_TIMER,
 } from '../arguments.js';
 import type { Serialization } from '../wire/codec.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
@@ -47,6 +49,16 @@ export interface SupervisorOptions {
   readyTimeout?: number;
   /** Whether a replica is ready at its first handle(), listen() or ready(); else when it is online. @default true */
   waitReady?: boolean;
+  /**
+   * ms of a busy event loop, or of messages that a waiting one does not take, from which on a replica is blocked: out
+   * of every rotation until its loop turns. At least 10; Infinity: never. @default 250
+   */
+  blockedAfter?: number;
+  /**
+   * ms of the same, without a sign of life over its channel, from which on a replica is hung: killed by SIGKILL, which
+   * counts as a crash. At least `blockedAfter` (where that is finite) and 10; Infinity: never. @default Infinity
+   */
+  hangTimeout?: number;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -67,6 +79,8 @@ export interface SupervisorSettings {
   readonly shutdown: number;
   readonly readyTimeout: number;
   readonly waitReady: boolean;
+  readonly blockedAfter: number;
+  readonly hangTimeout: number;
   readonly name: string;
 }
 
@@ -85,6 +99,8 @@ const KEYS = [
   'shutdown',
   'readyTimeout',
   'waitReady',
+  'blockedAfter',
+  'hangTimeout',
   'name',
 ];
 
@@ -107,6 +123,8 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown = 5000,
     readyTimeout = 30_000,
     waitReady = true,
+    blockedAfter = 250,
+    hangTimeout = Number.POSITIVE_INFINITY,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -124,12 +142,29 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown: checkMilliseconds('options.shutdown', shutdown),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     waitReady: checkBoolean('options.waitReady', waitReady),
+    blockedAfter: checkBlockedAfter(blockedAfter),
+    hangTimeout: checkHangTimeout(hangTimeout, blockedAfter),
     name: checkString('options.name', name),
   };
 }
 
 export function checkReplicas(name: string, value: unknown, maxReplicas: number): number {
   return checkInteger(name, value, 1, maxReplicas);
+}
+
+/** Closer looks would cost a primary more than they tell: a healthy turn may take as long. */
+const SHORTEST = 10; // ms
+
+function checkBlockedAfter(ms: unknown): number {
+  return ms === Number.POSITIVE_INFINITY ? ms : checkNumber('options.blockedAfter', ms, SHORTEST, MAX_TIMER);
+}
+
+function checkHangTimeout(ms: unknown, blockedAfter: number): number {
+  if (ms === Number.POSITIVE_INFINITY) return ms;
+  const checked = checkNumber('options.hangTimeout', ms, SHORTEST, MAX_TIMER);
+  if (blockedAfter !== Number.POSITIVE_INFINITY && checked < blockedAfter)
+    throw badRange('options.hangTimeout', `at least blockedAfter, ${blockedAfter}`, ms);
+  return checked;
 }
 
 function execPath(exec: unknown): string {

@@ -11,6 +11,7 @@ import { giveSlotBack, ownSegment, replicas, takeSlots } from './registry.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
 import { RestartIntensity, shouldRestart } from './restart-policy.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
+import { Watch } from './watch.js';
 
 export interface UpEvent {
   readonly id: number;
@@ -30,11 +31,24 @@ export interface DownEvent extends UpEvent {
   readonly restartIn: number | undefined;
 }
 
+export interface BlockedEvent {
+  readonly id: number;
+  readonly pid: number;
+  /** For how long the event loop has not turned, as far as the primary has watched. */
+  readonly ms: number;
+}
+
 export interface SupervisorEvents {
   /** A replica is ready. */
   up: [UpEvent];
   /** A replica is gone, for whatever reason. */
   down: [DownEvent];
+  /** The event loop of a replica has not turned for `blockedAfter` ms: out of every rotation until it does. */
+  blocked: [BlockedEvent];
+  /** It turns again; `ms` is for how long it did not. A replica that dies or is stopped while blocked has no such event. */
+  unblocked: [BlockedEvent];
+  /** It has not turned for `hangTimeout` ms and gave no sign of life: it is killed, and a 'down' follows. */
+  hung: [BlockedEvent];
   /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
   castFailed: [BallermannError];
   /** ERR_RESTART_INTENSITY: the replicas are being stopped. */
@@ -48,6 +62,8 @@ export interface SupervisorObserver {
   up(replica: ReplicaProcess): void;
   /** An up replica is to be stopped: it gets nothing new. */
   leaving(replica: ReplicaProcess): void;
+  /** An up replica is blocked now, or no longer is. */
+  turned(replica: ReplicaProcess): void;
   down(replica: ReplicaProcess): void;
   /** resize() has taken effect. */
   resized(): void;
@@ -73,6 +89,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   readonly #relay: Relay;
   readonly #intensity: RestartIntensity;
+  readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Set<Child>();
   #windows = 0;
@@ -88,6 +105,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#relay = relay;
     this.name = settings.name;
     this.#intensity = new RestartIntensity(settings.intensity, settings.period);
+    this.#watch = new Watch(settings, {
+      blocked: (replica, ms) => this.#setBlocked(replica, true, ms),
+      unblocked: (replica, ms) => this.#setBlocked(replica, false, ms),
+      hung: (replica, ms) => this.#hung(replica, ms),
+    });
   }
 
   /** Every child, as `supervisor:which_children` lists them: by id, those that wait for a restart included. */
@@ -243,6 +265,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const gone = replica.stop(reason, this.settings.shutdown);
     if (wasUp) {
       child.stopping();
+      this.#watch.remove(replica);
       this.#tell((observer) => observer.leaving(replica)); // no longer among up(): a refresh leaves it out
     }
     await gone;
@@ -264,7 +287,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       const { slot, incarnation } = child;
       const replica = new ReplicaProcess(
         worker,
-        { segment, slot, incarnation, codec: this.codec, windows: this.#windows },
+        {
+          segment,
+          slot,
+          incarnation,
+          codec: this.codec,
+          windows: this.#windows,
+          blockedAfter: this.settings.blockedAfter,
+        },
         this.#owner,
         this.counters,
       );
@@ -302,6 +332,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       child.state = 'up';
       child.upSince = performance.now();
       child.failedStarts = 0;
+      this.#watch.add(replica);
       this.#tell((observer) => observer.up(replica));
       child.attempt.end();
       this.#announce('up', {
@@ -312,6 +343,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     },
     exited: (replica, exit) => {
       replicas.delete(replica.pid);
+      this.#watch.remove(replica);
       this.#relay.forget(replica);
       const child = this.#childOf(replica);
       if (child !== undefined) this.#childExited(child, replica, exit);
@@ -324,6 +356,21 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     requested: (replica, request) => this.#relay.request(replica, request),
     withdrawn: (replica, id) => this.#relay.withdraw(replica, id),
   };
+
+  #setBlocked(replica: ReplicaProcess, blocked: boolean, ms: number): void {
+    const child = this.#childOf(replica);
+    if (child === undefined) return;
+    replica.blocked = blocked;
+    this.#tell((observer) => observer.turned(replica));
+    this.#announce(blocked ? 'blocked' : 'unblocked', blockedEvent(child, replica, ms));
+  }
+
+  #hung(replica: ReplicaProcess, ms: number): void {
+    const child = this.#childOf(replica);
+    if (child === undefined) return;
+    this.#announce('hung', blockedEvent(child, replica, ms));
+    replica.kill();
+  }
 
   #childOf(replica: ReplicaProcess): Child | undefined {
     return [...this.#children].find((child) => child.replica === replica);
@@ -393,4 +440,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       this.#announce('close');
     });
   }
+}
+
+function blockedEvent({ id }: Child, { pid }: ReplicaProcess, ms: number): BlockedEvent {
+  return { id, pid, ms: Math.round(ms) };
 }

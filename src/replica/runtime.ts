@@ -131,6 +131,8 @@ export class ReplicaRuntime {
         return this.#mailbox.deliver('ping', entry[1]);
       case 'cancel':
         return this.#mailbox.cancel(entry[1]);
+      case 'probe':
+        return this.#post(['alive']);
       case 'stop':
         void this.#stop(entry[1]);
         return;
