@@ -12,7 +12,7 @@ import {
 } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { replicaOf } from '#src/primary/registry.js';
+import { ownSegment, replicaOf } from '#src/primary/registry.js';
 import { gated, hold, noted, pidAt, release, Thread, upPids } from './gate.js';
 import { downOf, type Expected, fixture, next, rejects, start, tally, times, until } from './helpers.js';
 import { Folder, later, Primary, stateOf } from './processes.js';
@@ -346,6 +346,46 @@ test('the loop clock sees handlers that run inside the poll, and those that do n
     await unblocked;
     await reply;
   }
+});
+
+test('a clock that somebody else spoils kills nobody, and spoils no figure', async () => {
+  using folder = new Folder();
+  await using supervisor = await gated({ replicas: 3, blockedAfter: SHORT / 2, hangTimeout: 2 * SHORT });
+  await using pool = await balance(supervisor, 'pool');
+  const story = storyOf(supervisor);
+  const [past, future, hangs] = upPids(supervisor) as [number, number, number];
+  const { segment } = ownSegment();
+  const { layout } = segment.addon;
+  // Again and again, since a replica that lives sets them right.
+  const spoiling = setInterval(() => {
+    for (const [pid, busySince, idle] of [
+      [past, 1n, -(2n ** 62n)],
+      [future, 2n ** 62n, 2n ** 62n],
+    ] as const) {
+      const { slot } = replicaOf(pid);
+      segment.longs[segment.slotWord(slot, layout.slotLoopClock) / 2] = busySince;
+      segment.longs[segment.slotWord(slot, layout.slotLoopIdle) / 2] = idle;
+    }
+  }, 1);
+  try {
+    for (let round = 0; round < 3; round++) {
+      const victim = round === 0 ? hangs : pidAt(upPids(supervisor), 2);
+      const sawHung = told(supervisor, 'hung', victim);
+      const { reply } = await block(folder, victim);
+      await sawHung;
+      await rejects(reply, 'ERR_REPLICA_DIED');
+      for (const { eventLoopUtilization } of pool.stats().replicas)
+        assert.ok(eventLoopUtilization >= 0 && eventLoopUtilization <= 1, `${eventLoopUtilization}`);
+      await until(() => upPids(supervisor).length === 3, 'its successor');
+    }
+    for (const pid of [past, future]) {
+      assert.not(story.of(pid).includes('hung'));
+      assert.ok(story.of(pid).includes('blocked'), 'the clock was spoilt enough to matter');
+    }
+  } finally {
+    clearInterval(spoiling);
+  }
+  await until(() => pool.pids().includes(past) && pool.pids().includes(future), 'both to be in rotation');
 });
 
 test('blockedAfter: Infinity leaves a busy replica in rotation', async () => {
