@@ -30,6 +30,7 @@ export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
 export type {
   BlockedEvent,
   DownEvent,
+  HungEvent,
   Supervisor,
   SupervisorEvents,
   UpEvent,

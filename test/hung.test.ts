@@ -1,10 +1,11 @@
 /** Replicas whose event loop does not turn: out of rotation, back again, killed where that is asked for. */
 
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  type BlockedEvent,
   balance,
   call,
+  type HungEvent,
   ping,
   type Supervisor,
   type SupervisorOptions,
@@ -24,7 +25,7 @@ const SHORT = 200; // ms
 function storyOf(supervisor: Supervisor): { of(pid: number): string[] } {
   const story: [pid: number, name: string][] = [];
   for (const name of ['blocked', 'unblocked', 'hung'] as const)
-    supervisor.on(name, ({ pid }) => story.push([pid, name]));
+    supervisor.on(name, ({ pid }: HungEvent) => story.push([pid, name]));
   return { of: (pid) => story.filter(([whose]) => whose === pid).map(([, name]) => name) };
 }
 
@@ -41,14 +42,14 @@ function told(
   supervisor: Supervisor,
   name: 'blocked' | 'unblocked' | 'hung',
   pid: number,
-): Promise<BlockedEvent> {
-  let seen: BlockedEvent | undefined;
-  const note = (event: BlockedEvent): void => {
+): Promise<HungEvent> {
+  let seen: HungEvent | undefined;
+  const note = (event: HungEvent): void => {
     if (event.pid === pid) seen ??= event;
   };
   supervisor.on(name, note);
   const event = until(() => seen, `'${name}' of ${pid}`).finally(() => supervisor.off(name, note));
-  return later(event as Promise<BlockedEvent>);
+  return later(event as Promise<HungEvent>);
 }
 
 async function stopped(pid: number): Promise<void> {
@@ -158,6 +159,28 @@ test('a replica that is hung is killed and restarted, and its calls are settled'
   assert.equal(story.of(other), []);
   await pool.refresh();
   assert.is(pool.pids().length, 2);
+});
+
+test('a hung replica writes a diagnostic report first, where that is asked for', async () => {
+  using folder = new Folder();
+  await using supervisor = await gated({
+    blockedAfter: SHORT,
+    hangTimeout: SHORT,
+    hangReports: folder.path,
+  });
+  const [spins, sleeps] = upPids(supervisor) as [number, number];
+  const sawHung = told(supervisor, 'hung', spins);
+  await block(folder, spins);
+  const { report = '' } = await sawHung;
+  const { header, javascriptStack } = JSON.parse(readFileSync(report, 'utf8'));
+  assert.is(header.processId, spins);
+  assert.is(header.trigger, 'Hang');
+  assert.match(javascriptStack.stack.join('\n'), /block \(.*fixtures\/gate\.mjs:\d+:\d+\)/);
+
+  await stoppedIdle(sleeps);
+  const waiting = later(call(sleeps, hold('it'), { timeout: 30_000 }));
+  assert.is((await told(supervisor, 'hung', sleeps)).report, undefined, 'it cannot, and is killed');
+  await rejects(waiting, 'ERR_REPLICA_DIED');
 });
 
 test('calls to a pool that a hung replica had not begun go to another', async () => {
@@ -420,6 +443,8 @@ test('limits that are none', async () => {
     [{ hangTimeout: 249 }, range(/^options\.hangTimeout must be at least blockedAfter, 250; got 249$/)],
     [{ blockedAfter: 500, hangTimeout: 300 }, range(/options\.hangTimeout .*500.*got 300/)],
     [{ blockedAfter: Number.POSITIVE_INFINITY, hangTimeout: 1 }, range(/options\.hangTimeout .*got 1/)],
+    [{ hangReports: '/there/is/no/such/folder' }, range(/^options\.hangReports .*existing folder; got/)],
+    [{ hangReports: true }, type(/options\.hangReports .*a string; got true/)],
     [{ hangTimeout: false }, type(/options\.hangTimeout .*got false/)],
   ];
   for (const [options, expected] of rows)

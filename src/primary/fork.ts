@@ -18,13 +18,19 @@ type EveryField = {
   [key in keyof Required<ClusterSettings>]: ClusterSettings[key] | undefined;
 };
 
-export function forkReplica(settings: SupervisorSettings, slot: number, segmentFd: number): Worker {
+export function forkReplica(
+  settings: SupervisorSettings,
+  slot: number,
+  segmentFd: number,
+  report: string | undefined,
+): Worker {
   const before = { ...cluster.settings };
   const { serialization } = settings;
   const replica: ReplicaEnv = {
     slot,
     fd: SEGMENT_FD,
     serialization,
+    report,
     primary: process.pid,
   };
   try {

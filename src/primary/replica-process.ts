@@ -234,6 +234,11 @@ export class ReplicaProcess implements Carrier {
     return this.gone;
   }
 
+  /** Through the same handle as `kill`. */
+  signal(signal: NodeJS.Signals): void {
+    this.#worker.process.kill(signal);
+  }
+
   /** SIGKILL, through the handle that knows whether the process is still the one that was forked. */
   kill(): void {
     this.#worker.process.kill('SIGKILL');

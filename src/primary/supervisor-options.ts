@@ -59,6 +59,11 @@ export interface SupervisorOptions {
    * counts as a crash. At least `blockedAfter` (where that is finite) and 10; Infinity: never. @default Infinity
    */
   hangTimeout?: number;
+  /**
+   * Folder for diagnostic reports (as of `process.report`, environment included): a hung replica writes one before it is
+   * killed, if it does so within 2,000 ms. @default none
+   */
+  hangReports?: string;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -81,6 +86,7 @@ export interface SupervisorSettings {
   readonly waitReady: boolean;
   readonly blockedAfter: number;
   readonly hangTimeout: number;
+  readonly hangReports: string | undefined;
   readonly name: string;
 }
 
@@ -101,6 +107,7 @@ const KEYS = [
   'waitReady',
   'blockedAfter',
   'hangTimeout',
+  'hangReports',
   'name',
 ];
 
@@ -125,6 +132,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     waitReady = true,
     blockedAfter = 250,
     hangTimeout = Number.POSITIVE_INFINITY,
+    hangReports,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -133,7 +141,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     args: [...checkStrings('options.args', args)],
     execArgv: [...checkStrings('options.execArgv', execArgv)],
     env: checkEnv(env),
-    cwd: cwd === undefined ? undefined : checkFolder(cwd),
+    cwd: cwd === undefined ? undefined : checkFolder('options.cwd', cwd),
     serialization: checkOneOf('options.serialization', serialization, ['json', 'advanced']),
     restart: checkOneOf('options.restart', restart, ['permanent', 'transient', 'temporary']),
     intensity: checkInteger('options.intensity', intensity, 0, Number.POSITIVE_INFINITY),
@@ -144,6 +152,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     waitReady: checkBoolean('options.waitReady', waitReady),
     blockedAfter: checkBlockedAfter(blockedAfter),
     hangTimeout: checkHangTimeout(hangTimeout, blockedAfter),
+    hangReports: hangReports === undefined ? undefined : checkFolder('options.hangReports', hangReports),
     name: checkString('options.name', name),
   };
 }
@@ -183,11 +192,9 @@ function execPath(exec: unknown): string {
   return checkExists('options.exec', expected, path, (stats) => stats.isFile());
 }
 
-function checkFolder(cwd: unknown): string {
+function checkFolder(name: string, folder: unknown): string {
   const expected = 'the path of an existing folder';
-  return checkExists('options.cwd', expected, resolve(checkString('options.cwd', cwd)), (stats) =>
-    stats.isDirectory(),
-  );
+  return checkExists(name, expected, resolve(checkString(name, folder)), (stats) => stats.isDirectory());
 }
 
 function checkExists(

@@ -7,6 +7,7 @@ import { type Codec, codecs } from '../wire/codec.js';
 import type { Request } from '../wire/protocol.js';
 import { Child, type ChildInfo } from './child.js';
 import { forkReplica } from './fork.js';
+import { reportPath, takeReport } from './hang-report.js';
 import { giveSlotBack, ownSegment, replicas, takeSlots } from './registry.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
 import { RestartIntensity, shouldRestart } from './restart-policy.js';
@@ -38,6 +39,11 @@ export interface BlockedEvent {
   readonly ms: number;
 }
 
+export interface HungEvent extends BlockedEvent {
+  /** Path of the diagnostic report; undefined where none was asked for, or the replica did not make one in time. */
+  readonly report: string | undefined;
+}
+
 export interface SupervisorEvents {
   /** A replica is ready. */
   up: [UpEvent];
@@ -48,7 +54,7 @@ export interface SupervisorEvents {
   /** It turns again; `ms` is for how long it did not. A replica that dies or is stopped while blocked has no such event. */
   unblocked: [BlockedEvent];
   /** It has not turned for `hangTimeout` ms and gave no sign of life: it is killed, and a 'down' follows. */
-  hung: [BlockedEvent];
+  hung: [HungEvent];
   /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
   castFailed: [BallermannError];
   /** ERR_RESTART_INTENSITY: the replicas are being stopped. */
@@ -283,7 +289,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     child.state = 'starting';
     child.failure = undefined;
     try {
-      const worker = forkReplica(this.settings, child.slot, fd);
+      child.report = reportPath(this.settings.hangReports, child.slot);
+      const worker = forkReplica(this.settings, child.slot, fd, child.report);
       const { slot, incarnation } = child;
       const replica = new ReplicaProcess(
         worker,
@@ -368,8 +375,13 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #hung(replica: ReplicaProcess, ms: number): void {
     const child = this.#childOf(replica);
     if (child === undefined) return;
-    this.#announce('hung', blockedEvent(child, replica, ms));
-    replica.kill();
+    const event = blockedEvent(child, replica, ms);
+    const end = (report?: string): void => {
+      this.#announce('hung', { ...event, report });
+      replica.kill();
+    };
+    if (child.report === undefined) end();
+    else void takeReport(replica, child.report).then(end);
   }
 
   #childOf(replica: ReplicaProcess): Child | undefined {

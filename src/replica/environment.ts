@@ -10,6 +10,8 @@ export interface ReplicaEnv {
   /** Descriptor of the segment. */
   readonly fd: number;
   readonly serialization: Serialization;
+  /** Where to write a diagnostic report when the primary asks for one; undefined where it never does. */
+  readonly report?: string | undefined;
   /** Pid of the primary. */
   readonly primary: number;
 }

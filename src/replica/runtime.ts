@@ -59,6 +59,7 @@ export class ReplicaRuntime {
       attachSegment(env.fd, env.slot);
       const segment = Segment.require();
       segment.addon.startLoopClock();
+      if (env.report !== undefined) segment.addon.reportOnSignal(env.report);
       if (!segment.addon.dieWithPrimary(env.primary)) process.exit(0); // nobody is left to serve
       const runtime = new ReplicaRuntime(env, segment);
       Object.defineProperty(globalThis, KEY, {
