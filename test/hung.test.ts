@@ -16,7 +16,7 @@ import * as assert from 'uvu/assert';
 import { ownSegment, replicaOf } from '#src/primary/registry.js';
 import { gated, hold, noted, pidAt, release, Thread, upPids } from './gate.js';
 import { downOf, type Expected, fixture, next, rejects, start, tally, times, until } from './helpers.js';
-import { Folder, later, Primary, stateOf } from './processes.js';
+import { Diary, Folder, later, Primary, stateOf } from './processes.js';
 
 /** Limits that a test does not wait for long, and that a busy machine does not reach by itself. */
 const SHORT = 200; // ms
@@ -108,12 +108,12 @@ test('a replica in a busy loop gets nothing new until its loop turns again', asy
 
 test('a replica that waits in asynchronous handlers, or for its handler, is not blocked', async () => {
   using folder = new Folder();
-  await using supervisor = await gated({ replicas: 2, blockedAfter: SHORT });
+  await using supervisor = await gated({ replicas: 2, blockedAfter: 3 * SHORT });
   await using plain = await start({
     exec: fixture('start/ready.mjs'),
     replicas: 1,
-    blockedAfter: SHORT / 2,
-    hangTimeout: SHORT,
+    blockedAfter: 3 * SHORT,
+    hangTimeout: 3 * SHORT,
   });
   const stories = [storyOf(supervisor), storyOf(plain)];
   const [waits, blocks] = upPids(supervisor) as [number, number];
@@ -121,7 +121,7 @@ test('a replica that waits in asynchronous handlers, or for its handler, is not 
   const waiting = call(waits, hold('it'));
   const unheard = later(call(waitsForHandler, 'nobody handles it'));
   await noted(waits, 'start it');
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     const { end, reply } = await block(folder, blocks);
     await told(supervisor, 'blocked', blocks);
     end();
@@ -274,12 +274,21 @@ test('a stopped replica is killed as a hung one, also where it only has a ping t
 
 for (const what of ['the primary alone', 'the primary with its replicas']) {
   test(`${what} stopped for far longer than hangTimeout: nobody is killed or blocked`, async () => {
+    using folder = new Folder();
     await using primary = new Primary({
       ownGroup: true,
-      supervisor: { replicas: 2, restart: 'temporary', blockedAfter: 4 * SHORT, hangTimeout: 4 * SHORT },
+      supervisor: {
+        env: { DIARY: new Diary(folder).file },
+        replicas: 2,
+        restart: 'temporary',
+        blockedAfter: 4 * SHORT,
+        hangTimeout: 4 * SHORT,
+      },
       message: { op: 'sleep', ms: 60_000 },
     });
     const pids = await primary.ready();
+    await new Diary(folder).has('begins sleep', 2);
+    await sleep(3 * SHORT); // for the primary to have looked at them
     const target = what.includes('replicas') ? -primary.pid : primary.pid;
     process.kill(target, 'SIGSTOP');
     await until(() => stateOf(primary.pid) === 'T', 'the primary to be stopped');
@@ -307,6 +316,7 @@ test('a primary that was busy itself for longer than hangTimeout kills and block
   const calls = pids.map((pid) => call(pid, hold('it')));
   for (const pid of pids) await noted(pid, 'start it');
   for (let round = 0; round < 3; round++) {
+    await sleep(SHORT); // for it to have looked at them
     const more = times(10, () => pool.call({ op: 'note', value: 'z' }));
     const end = performance.now() + 2 * SHORT;
     while (performance.now() < end);

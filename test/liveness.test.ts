@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Liveness, type Sight } from '#src/primary/liveness.js';
+import { Liveness, ObservedTime, type Sight } from '#src/primary/liveness.js';
 import { Utilization } from '#src/primary/utilization.js';
 
 const MS = 1_000_000n; // ns
@@ -74,6 +74,18 @@ test('a busy loop that still says something is stuck, but not silent', () => {
   looks.see(busy, 10);
   assert.equal(looks.see({ ...busy, heard: 1 }), [110, 0]);
   assert.equal(looks.see({ ...busy, heard: 1 }, 3), [140, 30]);
+});
+
+test('of the time between looks, what the observer has slept through does not count', () => {
+  const observed = new ObservedTime(10, 0n);
+  assert.is(observed.passed(10n * MS), 10);
+  assert.is(observed.passed(25n * MS), 15);
+  assert.is(observed.passed(45n * MS), 20);
+  assert.is(observed.passed(4045n * MS), 0, 'late');
+  assert.is(observed.passed(4055n * MS), 10);
+  assert.is(observed.passed(8055n * MS), 0, 'late again');
+  assert.is(observed.passed(9055n * MS), 20, 'always late: then it counts, but not whole');
+  assert.is(observed.passed(9060n * MS), 5);
 });
 
 const long = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });

@@ -49,6 +49,33 @@ export class Liveness {
   }
 }
 
+/** How much of the time between looks the observer has itself been there to see. */
+export class ObservedTime {
+  readonly #longest: number;
+  #lookedAt: bigint;
+  #wasLate = false;
+
+  /** @param interval ms that looks are apart at most, where they come in time. @param now monotonic ns. */
+  constructor(interval: number, now: bigint) {
+    this.#longest = 2 * interval;
+    this.#lookedAt = now;
+  }
+
+  /**
+   * ms since the last look that count. Of a look that is late nothing does: the observer was itself stopped or busy,
+   * maybe the replicas with it, and their answers may lie unread. Where one after another is late, they count, but
+   * not for more than two intervals.
+   */
+  passed(now: bigint): number {
+    const ms = Number(now - this.#lookedAt) / 1e6;
+    const isLate = ms > this.#longest;
+    const counts = !isLate || this.#wasLate;
+    this.#lookedAt = now;
+    this.#wasLate = isLate;
+    return counts ? Math.min(ms, this.#longest) : 0;
+  }
+}
+
 function isStuck(last: Sight | undefined, sight: Sight): boolean {
   if (last === undefined || sight.busySince !== last.busySince || sight.idle !== last.idle) return false;
   if (sight.busySince !== 0n) return true;

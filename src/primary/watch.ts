@@ -4,7 +4,7 @@
  */
 
 import { hrtime } from 'node:process';
-import { Liveness } from './liveness.js';
+import { Liveness, ObservedTime } from './liveness.js';
 import type { ReplicaProcess } from './replica-process.js';
 
 export interface WatchLimits {
@@ -49,9 +49,7 @@ export class Watch {
   readonly #listener: WatchListener;
   readonly #watched = new Map<ReplicaProcess, Watched>();
   #timer: NodeJS.Timeout | undefined;
-  /** Monotonic ns. */
-  #lookedAt = 0n;
-  #wasLate = false;
+  #observed: ObservedTime | undefined;
 
   constructor({ blockedAfter, hangTimeout }: WatchLimits, listener: WatchListener) {
     this.#blockedAfter = blockedAfter;
@@ -65,8 +63,7 @@ export class Watch {
     if (this.#shortest === Number.POSITIVE_INFINITY) return;
     this.#watched.set(replica, { life: new Liveness(), probed: false, hung: false });
     if (this.#timer !== undefined) return;
-    this.#lookedAt = hrtime.bigint();
-    this.#wasLate = false;
+    this.#observed = new ObservedTime(this.#interval, hrtime.bigint());
     this.#lookIn(this.#interval);
   }
 
@@ -82,22 +79,9 @@ export class Watch {
 
   #look(): void {
     const now = hrtime.bigint();
-    const ms = this.#watchedFor(now);
+    const ms = this.#observed?.passed(now) ?? 0;
     for (const [replica, watched] of this.#watched) this.#lookAt(replica, watched, ms, now);
     if (this.#watched.size > 0) this.#lookIn(this.#delay());
-  }
-
-  /**
-   * ms since the last look that count. Of a look that is late nothing does: this process was itself stopped or busy,
-   * maybe the replicas with it, and their answers may lie unread. Where all looks are late, they count, but not as much.
-   */
-  #watchedFor(now: bigint): number {
-    const ms = Number(now - this.#lookedAt) / 1e6;
-    const isLate = ms > 2 * this.#interval;
-    const counts = !isLate || this.#wasLate;
-    this.#lookedAt = now;
-    this.#wasLate = isLate;
-    return counts ? Math.min(ms, 2 * this.#interval) : 0;
   }
 
   #lookAt(replica: ReplicaProcess, watched: Watched, ms: number, now: bigint): void {
