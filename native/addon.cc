@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "hang_report.hpp"
 #include "loop_clock.hpp"
 #include "process.hpp"
 #include "ring.hpp"
@@ -150,6 +151,10 @@ void StartLoopClock(const Napi::CallbackInfo& info) {
   start_loop_clock(info.Env(), segment(info.Env()).slots[mapping().slot]);
 }
 
+void ReportOnSignal(const Napi::CallbackInfo& info) {
+  report_on_signal(info.Env(), info[0].As<Napi::String>().Utf8Value());
+}
+
 Napi::Object layout_object(Napi::Env env) {
   const std::pair<const char*, size_t> numbers[] = {
       {"version", kLayoutVersion},
@@ -220,6 +225,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("dieWithPrimary", Napi::Function::New<DieWithPrimary>(env, "dieWithPrimary"));
   exports.Set("reap", Napi::Function::New<Reap>(env, "reap"));
   exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
+  exports.Set("reportOnSignal", Napi::Function::New<ReportOnSignal>(env, "reportOnSignal"));
   return exports;
 }
 

@@ -40,7 +40,7 @@ struct alignas(kCacheLine) Header {
 
 // What a replica is there for, as its primary sees it.
 enum class SlotState : uint32_t {
-  away,     // starting, leaving or gone: gets nothing new
+  away,     // starting, blocked, leaving or gone: gets nothing new
   serving,  // up
 };
 
@@ -60,7 +60,7 @@ struct alignas(kCacheLine) Slot {
   std::atomic<uint32_t> begun;                      // requests of its servers that it has begun, modulo 2^32
   std::atomic<uint32_t> rss;                        // KiB of memory, as it last looked
   std::atomic<uint64_t> loop_clock;  // of the event loop: 0 in poll, else busy since (monotonic ns)
-  std::atomic<uint64_t> loop_idle;   // ns that the event loop has spent in poll
+  std::atomic<uint64_t> loop_idle;   // ns spent in poll; while it polls, that less the time when it began to
 
   // Written by the process that holds the slot: the transactions it has running, by pool.
   alignas(kCacheLine) std::atomic<uint32_t> running[kPoolCount];

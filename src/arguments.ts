@@ -2,7 +2,8 @@
 
 import { inspect } from 'node:util';
 
-const MAX_TIMER = 2 ** 31 - 1; // ms, the longest that Node's timers take
+/** ms, the longest that Node's timers take. */
+export const MAX_TIMER = 2 ** 31 - 1;
 
 export function badType(name: string, expected: string, actual: unknown): TypeError {
   return Object.assign(new TypeError(`${name} must be ${expected}; got ${show(actual)}`), {

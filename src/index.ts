@@ -30,7 +30,13 @@ export type { RecycleEvent, RecycleReason } from './primary/recycling.js';
 export type { ReloadOptions } from './primary/reload.js';
 export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
 export type { Supervisor } from './primary/supervisor.js';
-export type { DownEvent, SupervisorEvents, UpEvent } from './primary/supervisor-events.js';
+export type {
+  BlockedEvent,
+  DownEvent,
+  HungEvent,
+  SupervisorEvents,
+  UpEvent,
+} from './primary/supervisor-events.js';
 export type { SupervisorOptions } from './primary/supervisor-options.js';
 export type { WindowContext, WindowOptions } from './primary/windows.js';
 export type { Serialization } from './wire/codec.js';

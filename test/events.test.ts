@@ -213,7 +213,9 @@ test('stats() of a pool: who is there, what they have to do, and what became of 
   await using supervisor: Supervisor = await gated();
   await using pool = await balance(supervisor, 'pool', 0.5);
   const [first, second] = [pidAt(pool.pids(), 0), pidAt(pool.pids(), 1)];
-  assert.equal(pool.stats(), {
+  const stats = pool.stats();
+  const eventLoopUtilization = stats.replicas.map((replica) => replica.eventLoopUtilization);
+  assert.equal(stats, {
     name: 'pool',
     alive: 2,
     original: 2,
@@ -226,8 +228,20 @@ test('stats() of a pool: who is there, what they have to do, and what became of 
     late: 0,
     malformed: 0,
     replicas: [
-      { pid: first, incarnation: 1, unfinished: 0 },
-      { pid: second, incarnation: 1, unfinished: 0 },
+      {
+        pid: first,
+        incarnation: 1,
+        unfinished: 0,
+        blocked: false,
+        eventLoopUtilization: eventLoopUtilization[0],
+      },
+      {
+        pid: second,
+        incarnation: 1,
+        unfinished: 0,
+        blocked: false,
+        eventLoopUtilization: eventLoopUtilization[1],
+      },
     ],
   });
 

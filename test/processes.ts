@@ -38,6 +38,10 @@ export class Folder implements Disposable {
     writeFileSync(this.at(gate), '');
   }
 
+  has(name: string): boolean {
+    return existsSync(this.at(name));
+  }
+
   shut(gate: string): void {
     rmSync(this.at(gate));
   }

@@ -36,6 +36,7 @@ const toReplica: Record<string, Fits[]> = {
   cast: [isId],
   ping: [isId],
   cancel: [isId],
+  probe: [],
   stop: [isText],
   result: [isId],
   failure: [isId, isError],
@@ -43,6 +44,7 @@ const toReplica: Record<string, Fits[]> = {
 const toPrimary: Record<string, Fits[]> = {
   hello: [isId],
   ready: [],
+  alive: [],
   crash: [isError],
   leave: [isText],
   result: [isId],
@@ -95,12 +97,13 @@ const runOf = (...tags: string[]): fc.Arbitrary<unknown[]> =>
 const entriesToReplica = fc.oneof(
   runOf('call', 'cast', 'result'),
   fc.tuple(fc.constantFrom('ping', 'cancel'), id),
+  fc.constant(['probe']),
   fc.tuple(fc.constant('stop'), text),
   fc.tuple(fc.constant('failure'), id, error),
 );
 const entriesToPrimary = fc.oneof(
   fc.tuple(fc.constantFrom('hello', 'cancel'), id),
-  fc.constant(['ready']),
+  fc.constantFrom(['ready'], ['alive']),
   fc.tuple(fc.constant('crash'), error),
   fc.tuple(fc.constant('leave'), text),
   runOf('result'),

@@ -85,6 +85,8 @@ export interface Addon {
   reap(pid: number): boolean;
   /** Has this thread's event loop write its clock into the slot of this process. */
   startLoopClock(): void;
+  /** Has SIGURG write a diagnostic report to this path, even in the middle of JavaScript that never ends. */
+  reportOnSignal(path: string): void;
 }
 
 const candidates = ['../../build/Release/ballermann.node', '../../build/Debug/ballermann.node'];

@@ -7,11 +7,14 @@ export class Segment {
   readonly addon: Addon;
   readonly buffer: SharedArrayBuffer;
   readonly words: Int32Array;
+  /** The same memory, for fields of 64 bits. */
+  readonly longs: BigInt64Array;
 
   private constructor(native: Addon, buffer: SharedArrayBuffer) {
     this.addon = native;
     this.buffer = buffer;
     this.words = new Int32Array(buffer);
+    this.longs = new BigInt64Array(buffer);
   }
 
   /** The segment that this process has, in whichever of its threads; undefined where it has none. */

@@ -9,6 +9,9 @@ export class Slot {
   readonly #words: Int32Array;
   readonly #unfinished: number;
   readonly #taken: number;
+  /** Indexes in `longs`. */
+  readonly #loopClock: number;
+  readonly #loopIdle: number;
 
   constructor(segment: Segment, slot: number) {
     const { layout } = segment.addon;
@@ -17,12 +20,16 @@ export class Slot {
     this.#words = segment.words;
     this.#unfinished = segment.slotWord(slot, layout.slotUnfinished);
     this.#taken = segment.slotWord(slot, layout.slotTaken);
+    this.#loopClock = segment.slotWord(slot, layout.slotLoopClock) / 2;
+    this.#loopIdle = segment.slotWord(slot, layout.slotLoopIdle) / 2;
   }
 
   /** All else in the slot is zero: it was cleared at the last exit. Now the new process may be counting in it already. */
-  occupy(pid: number, incarnation: number, windows: number): void {
+  occupy(pid: number, incarnation: number, windows: number, blockedAfter: number): void {
     const { layout } = this.#segment.addon;
     this.#words[this.#word(layout.slotIncarnation)] = incarnation;
+    this.#words[this.#word(layout.slotBlockedAfter)] =
+      blockedAfter === Number.POSITIVE_INFINITY ? 0 : Math.ceil(blockedAfter);
     this.windows = windows;
     this.#words[this.#word(layout.slotPid)] = pid;
   }
@@ -55,6 +62,19 @@ export class Slot {
   /** Bytes of memory, as the replica last looked; 0 where it does not. */
   get rss(): number {
     return ((this.#words[this.#word(this.#segment.addon.layout.slotRss)] as number) >>> 0) * 1024;
+  }
+
+  /** When the replica's event loop began the turn that it is in (monotonic ns); 0 while it waits for work. */
+  get busySince(): bigint {
+    return Atomics.load(this.#segment.longs, this.#loopClock);
+  }
+
+  /**
+   * ns that the event loop has waited for work. While it waits, that less the time at which it began to: so it is
+   * negative then, since no process is older than the clock, and adding the time gives the same again.
+   */
+  get idle(): bigint {
+    return Atomics.load(this.#segment.longs, this.#loopIdle);
   }
 
   /** Whether the replica is to get anything new. */

@@ -28,6 +28,10 @@ export interface BalancerEvents {
   connect: [];
   /** The last replica went; `pid` throws ERR_DISCONNECTED until the next 'connect'. */
   disconnect: [];
+  /** All replicas of the pool are blocked: they are in rotation again, since nobody else is there. */
+  panic: [{ readonly pids: readonly number[] }];
+  /** One of them turns again, or none is left: blocked replicas are left out as before. */
+  calm: [];
   /** A window opened: nothing is handed out. */
   pause: [];
   /** The window ended. */
@@ -37,7 +41,7 @@ export interface BalancerEvents {
 
 export interface BalancerStats {
   readonly name: string;
-  /** Replicas in rotation. */
+  /** Replicas that the pool has: those in rotation, and those that are blocked. */
   readonly alive: number;
   /** Replicas at the last completed refresh. */
   readonly original: number;
@@ -64,6 +68,13 @@ export interface ReplicaStats {
   readonly incarnation: number;
   /** Messages sent to it and not finished, by whichever road they came. */
   readonly unfinished: number;
+  /** Its event loop has not turned for `blockedAfter` ms. It is not in rotation then, unless all are blocked. */
+  readonly blocked: boolean;
+  /**
+   * The part of the time, 0 to 1, in which its event loop did not wait for work: since the last look that any stats()
+   * took a second ago or longer, or since the replica was ready.
+   */
+  readonly eventLoopUtilization: number;
 }
 
 export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDisposable {
@@ -79,6 +90,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   readonly #held = new Held();
   readonly #onClosed: () => void;
   #wasEmpty = true;
+  #panicked = false;
   #paused = false;
   #resumed: Promise<void> = Promise.resolve();
   #resolveResumed: () => void = () => {};
@@ -134,7 +146,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   /** The pids in rotation, in order; empty when disconnected. Also while paused. */
   pids(): number[] {
-    return this.#membership.pids();
+    return this.#membership.rotation().map(({ pid }) => pid);
   }
 
   /**
@@ -227,11 +239,11 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       transactions: this.#closed === undefined ? this.#ring.running() : 0,
       late: counters.late,
       malformed: counters.malformed,
-      replicas: this.#membership.replicas().map(({ pid, incarnation, unfinished }) => ({
-        pid,
-        incarnation,
-        unfinished,
-      })),
+      replicas: this.#membership.replicas().map((replica) => {
+        const { pid, incarnation, unfinished, blocked } = replica;
+        const eventLoopUtilization = replica.eventLoopUtilization();
+        return { pid, incarnation, unfinished, blocked, eventLoopUtilization };
+      }),
     };
   }
 
@@ -276,12 +288,21 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   #publish(): void {
     if (this.#closed !== undefined) return;
-    this.#ring.publish(this.#membership.replicas());
+    this.#ring.publish(this.#membership.rotation());
+    this.#panic();
     const isEmpty = this.#membership.size === 0;
     if (isEmpty === this.#wasEmpty) return;
     this.#wasEmpty = isEmpty;
     this.#announce(isEmpty ? 'disconnect' : 'connect');
     if (!isEmpty) this.#sendHeld();
+  }
+
+  #panic(): void {
+    const { isPanicking } = this.#membership;
+    if (isPanicking === this.#panicked) return;
+    this.#panicked = isPanicking;
+    if (isPanicking) this.#announce('panic', { pids: this.pids() });
+    else this.#announce('calm');
   }
 
   #accept(message: Message): void {

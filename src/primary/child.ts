@@ -44,6 +44,8 @@ export class Child {
   readonly #place: Place;
   incarnation = 0;
   replica: ReplicaProcess | undefined;
+  /** Where the replica writes a diagnostic report when it hangs. */
+  report: string | undefined;
   state: ChildState = 'starting';
   /** Not to be restarted: closed or resized away. */
   retired = false;

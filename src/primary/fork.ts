@@ -18,7 +18,12 @@ type EveryField = {
   [key in keyof Required<ClusterSettings>]: ClusterSettings[key] | undefined;
 };
 
-export function forkReplica(settings: SupervisorSettings, slot: number, segmentFd: number): Worker {
+export function forkReplica(
+  settings: SupervisorSettings,
+  slot: number,
+  segmentFd: number,
+  report: string | undefined,
+): Worker {
   const before = { ...cluster.settings };
   const { serialization } = settings;
   const replica: ReplicaEnv = {
@@ -26,6 +31,7 @@ export function forkReplica(settings: SupervisorSettings, slot: number, segmentF
     fd: SEGMENT_FD,
     serialization,
     watchRss: settings.recycle.maxRss < Number.POSITIVE_INFINITY,
+    report,
     primary: process.pid,
   };
   try {

@@ -67,8 +67,15 @@ export class Membership implements SupervisorObserver {
     return this.#members.get(pid);
   }
 
-  pids(): number[] {
-    return [...this.#members.keys()];
+  /** All members are blocked: as somebody has to be in rotation, all are. */
+  get isPanicking(): boolean {
+    return this.size > 0 && this.replicas().every(({ blocked }) => blocked);
+  }
+
+  /** The members that are handed out: those that are not blocked, if there are any. */
+  rotation(): ReplicaProcess[] {
+    const turning = this.replicas().filter(({ blocked }) => !blocked);
+    return turning.length > 0 ? turning : this.replicas();
   }
 
   replicas(): ReplicaProcess[] {
@@ -102,6 +109,11 @@ export class Membership implements SupervisorObserver {
   leaving(replica: ReplicaProcess, successor: ReplicaProcess | undefined): void {
     if (successor === undefined) this.down(replica);
     else this.#replace(replica, successor);
+  }
+
+  /** No death: the ratio stays what it is. */
+  turned(replica: ReplicaProcess): void {
+    if (this.#members.get(replica.pid) === replica) this.#listener.changed();
   }
 
   down(replica: ReplicaProcess): void {

@@ -4,6 +4,7 @@
  */
 
 import type { Worker } from 'node:cluster';
+import { hrtime } from 'node:process';
 import { BallermannError, type ErrorData, fromErrorData } from '../errors.js';
 import type { Segment } from '../memory/segment.js';
 import { Slot } from '../memory/slot.js';
@@ -20,7 +21,9 @@ import {
   type ToReplica,
   unpack,
 } from '../wire/protocol.js';
+import type { Sight } from './liveness.js';
 import type { Carrier, Message } from './message.js';
+import { Utilization } from './utilization.js';
 
 /** How a replica ended. Exactly one of code and signal is set, as for a child process. */
 export interface ExitInfo {
@@ -51,6 +54,16 @@ export interface Counters {
   malformed: number;
 }
 
+/** Where a replica has its place, and what its slot is told of its supervisor. */
+export interface ReplicaPlace {
+  readonly segment: Segment;
+  readonly slot: number;
+  readonly incarnation: number;
+  readonly codec: Codec;
+  readonly windows: number;
+  readonly blockedAfter: number;
+}
+
 /** How long the end of the channel and the exit may be apart: what the replica had sent is read before its end. */
 const LAST_WORDS = 1000; // ms
 
@@ -75,6 +88,12 @@ export class ReplicaProcess implements Carrier {
   #state: 'starting' | 'up' | 'stopping' | 'dead' = 'starting';
   #lastId = 0;
   #departed = 0;
+  /** Messages that have come over the channel. */
+  #heard = 0;
+  /** It has said hello, so that what is sent to it reaches it. */
+  #greeted = false;
+  #blocked = false;
+  #utilization: Utilization | undefined;
   #crash: Error | undefined;
   #exit: ExitInfo | undefined;
   #taken = 0;
@@ -85,13 +104,7 @@ export class ReplicaProcess implements Carrier {
 
   constructor(
     worker: Worker,
-    {
-      segment,
-      slot,
-      incarnation,
-      codec,
-      windows,
-    }: { segment: Segment; slot: number; incarnation: number; codec: Codec; windows: number },
+    { segment, slot, incarnation, codec, windows, blockedAfter }: ReplicaPlace,
     owner: ReplicaOwner,
     counters: Counters,
   ) {
@@ -111,7 +124,7 @@ export class ReplicaProcess implements Carrier {
     });
 
     this.#slot = new Slot(segment, slot);
-    this.#slot.occupy(this.pid, incarnation, windows);
+    this.#slot.occupy(this.pid, incarnation, windows, blockedAfter);
 
     worker.process.on('internalMessage', (message: unknown) => this.#receive(message));
     worker.on('listening', () => this.#ready());
@@ -132,6 +145,33 @@ export class ReplicaProcess implements Carrier {
   /** Open windows over the supervisor: the replica's servers begin no request while there is one. */
   set windows(count: number) {
     if (this.#state !== 'dead') this.#slot.windows = count; // else the slot is another's
+  }
+
+  /** Its event loop does not turn: it is in no rotation. For one that is up. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
+  set blocked(blocked: boolean) {
+    this.#blocked = blocked;
+    this.#slot.serving = !blocked;
+  }
+
+  /** What can be seen of its event loop now. */
+  look(): Sight {
+    const { busySince, idle, taken } = this.#slot;
+    const isOwed = this.#greeted && this.#inFlight.size > 0;
+    return { busySince, idle, isOwed, taken, heard: this.#heard };
+  }
+
+  /** Asks for a sign of life, which wakes an event loop that waits. */
+  probe(): void {
+    this.post(['probe']);
+  }
+
+  /** 0 to 1, over the last second or more. For one that is or was up. */
+  eventLoopUtilization(): number {
+    return this.#utilization?.look(this.#slot.idle, hrtime.bigint()) ?? 0;
   }
 
   /** Messages that the replica has not finished. */
@@ -209,6 +249,11 @@ export class ReplicaProcess implements Carrier {
     return this.gone;
   }
 
+  /** Through the same handle as `kill`. */
+  signal(signal: NodeJS.Signals): void {
+    this.#worker.process.kill(signal);
+  }
+
   /** SIGKILL, through the handle that knows whether the process is still the one that was forked. */
   kill(): void {
     if (this.#state === 'starting') this.#state = 'stopping'; // a 'ready' that is on its way comes too late
@@ -221,6 +266,7 @@ export class ReplicaProcess implements Carrier {
 
   #receive(message: unknown): void {
     if (!isOurs(message)) return;
+    this.#heard++;
     const malformed = unpack(message, isToPrimary, (entry) => this.#take(entry));
     this.#counters.malformed += malformed; // read after #take, which counts as well
   }
@@ -231,6 +277,8 @@ export class ReplicaProcess implements Carrier {
         return this.#hello(entry[1]);
       case 'ready':
         return this.#ready();
+      case 'alive':
+        return; // to be heard was all
       case 'crash':
         this.#crash = fromErrorData(entry[1]);
         return;
@@ -249,6 +297,7 @@ export class ReplicaProcess implements Carrier {
 
   #hello(version: number): void {
     if (version === PROTOCOL_VERSION) {
+      this.#greeted = true;
       this.#outbox.uncork();
       return;
     }
@@ -263,6 +312,7 @@ export class ReplicaProcess implements Carrier {
     if (this.#state !== 'starting') return;
     this.#state = 'up';
     this.#slot.serving = true;
+    this.#utilization = new Utilization(this.#slot.idle, hrtime.bigint());
     this.#owner.ready(this);
   }
 

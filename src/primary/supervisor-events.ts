@@ -22,6 +22,18 @@ export interface DownEvent extends UpEvent {
   readonly restartIn: number | undefined;
 }
 
+export interface BlockedEvent {
+  readonly id: number;
+  readonly pid: number;
+  /** For how long the event loop has not turned, as far as the primary has watched. */
+  readonly ms: number;
+}
+
+export interface HungEvent extends BlockedEvent {
+  /** Path of the diagnostic report; undefined where none was asked for, or the replica did not make one in time. */
+  readonly report: string | undefined;
+}
+
 export interface SupervisorEvents {
   /** A replica is ready. */
   up: [UpEvent];
@@ -35,6 +47,12 @@ export interface SupervisorEvents {
   recycle: [RecycleEvent];
   /** Its replacement did not get ready: it stays, and the next try comes a while later. */
   recycleFailed: [BallermannError];
+  /** The event loop of a replica has not turned for `blockedAfter` ms: out of every rotation until it does. */
+  blocked: [BlockedEvent];
+  /** It turns again; `ms` is for how long it did not. A replica that dies or is stopped while blocked has no such event. */
+  unblocked: [BlockedEvent];
+  /** It has not turned for `hangTimeout` ms and gave no sign of life: it is killed, and a 'down' follows. */
+  hung: [HungEvent];
   /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
   castFailed: [BallermannError];
   /** ERR_RESTART_INTENSITY: the replicas are being stopped. */
@@ -48,6 +66,8 @@ export interface SupervisorObserver {
   up(replica: ReplicaProcess): void;
   /** An up replica is to be stopped: it gets nothing new. `successor`: who has its place from now on. */
   leaving(replica: ReplicaProcess, successor: ReplicaProcess | undefined): void;
+  /** An up replica is blocked now, or no longer is. */
+  turned(replica: ReplicaProcess): void;
   down(replica: ReplicaProcess): void;
   /** resize() has taken effect. */
   resized(): void;

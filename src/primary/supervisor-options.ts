@@ -10,10 +10,12 @@ import {
   checkBoolean,
   checkInteger,
   checkMilliseconds,
+  checkNumber,
   checkOneOf,
   checkOptions,
   checkString,
   checkStrings,
+  MAX_TIMER,
 } from '../arguments.js';
 import type { Serialization } from '../wire/codec.js';
 import type { RecycleLimits } from './recycling.js';
@@ -58,6 +60,21 @@ export interface SupervisorOptions {
   maxAge?: number;
   /** Bytes of memory (resident set size, seen once a second) from which on a replica is replaced. @default Infinity */
   maxRss?: number;
+  /**
+   * ms of a busy event loop, or of messages that a waiting one does not take, from which on a replica is blocked: out
+   * of every rotation until its loop turns. At least 10; Infinity: never. @default 250
+   */
+  blockedAfter?: number;
+  /**
+   * ms of the same, without a sign of life over its channel, from which on a replica is hung: killed by SIGKILL, which
+   * counts as a crash. At least `blockedAfter` (where that is finite) and 10; Infinity: never. @default Infinity
+   */
+  hangTimeout?: number;
+  /**
+   * Folder for diagnostic reports (as of `process.report`, environment included): a hung replica writes one before it is
+   * killed, if it does so within 2,000 ms. @default none
+   */
+  hangReports?: string;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -79,6 +96,9 @@ export interface SupervisorSettings {
   readonly readyTimeout: number;
   readonly waitReady: boolean;
   readonly recycle: RecycleLimits;
+  readonly blockedAfter: number;
+  readonly hangTimeout: number;
+  readonly hangReports: string | undefined;
   readonly name: string;
 }
 
@@ -100,6 +120,9 @@ const KEYS = [
   'maxRequests',
   'maxAge',
   'maxRss',
+  'blockedAfter',
+  'hangTimeout',
+  'hangReports',
   'name',
 ];
 
@@ -128,6 +151,9 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     maxRequests,
     maxAge,
     maxRss,
+    blockedAfter = 250,
+    hangTimeout = Number.POSITIVE_INFINITY,
+    hangReports,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -136,7 +162,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     args: [...checkStrings('options.args', args)],
     execArgv: [...checkStrings('options.execArgv', execArgv)],
     env: checkEnv(env),
-    cwd: cwd === undefined ? undefined : checkFolder(cwd),
+    cwd: cwd === undefined ? undefined : checkFolder('options.cwd', cwd),
     serialization: checkOneOf('options.serialization', serialization, ['json', 'advanced']),
     restart: checkOneOf('options.restart', restart, ['permanent', 'transient', 'temporary']),
     intensity: checkInteger('options.intensity', intensity, 0, Number.POSITIVE_INFINITY),
@@ -150,12 +176,30 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
       maxAge: checkLimit('options.maxAge', maxAge),
       maxRss: checkLimit('options.maxRss', maxRss),
     },
+    blockedAfter: checkBlockedAfter(blockedAfter),
+    hangTimeout: checkHangTimeout(hangTimeout, blockedAfter),
+    hangReports: hangReports === undefined ? undefined : checkFolder('options.hangReports', hangReports),
     name: checkString('options.name', name),
   };
 }
 
 export function checkReplicas(name: string, value: unknown, maxReplicas: number): number {
   return checkInteger(name, value, 1, maxReplicas);
+}
+
+/** Closer looks would cost a primary more than they tell: a healthy turn may take as long. */
+const SHORTEST = 10; // ms
+
+function checkBlockedAfter(ms: unknown): number {
+  return ms === Number.POSITIVE_INFINITY ? ms : checkNumber('options.blockedAfter', ms, SHORTEST, MAX_TIMER);
+}
+
+function checkHangTimeout(ms: unknown, blockedAfter: number): number {
+  if (ms === Number.POSITIVE_INFINITY) return ms;
+  const checked = checkNumber('options.hangTimeout', ms, SHORTEST, MAX_TIMER);
+  if (blockedAfter !== Number.POSITIVE_INFINITY && checked < blockedAfter)
+    throw badRange('options.hangTimeout', `at least blockedAfter, ${blockedAfter}`, ms);
+  return checked;
 }
 
 /** A whole number above 0, or none: no limit. */
@@ -180,11 +224,9 @@ export function execPath(exec: unknown): string {
   return checkExists('options.exec', expected, path, (stats) => stats.isFile());
 }
 
-function checkFolder(cwd: unknown): string {
+function checkFolder(name: string, folder: unknown): string {
   const expected = 'the path of an existing folder';
-  return checkExists('options.cwd', expected, resolve(checkString('options.cwd', cwd)), (stats) =>
-    stats.isDirectory(),
-  );
+  return checkExists(name, expected, resolve(checkString(name, folder)), (stats) => stats.isDirectory());
 }
 
 function checkExists(

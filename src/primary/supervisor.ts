@@ -8,14 +8,16 @@ import type { Request } from '../wire/protocol.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
 import { forkReplica } from './fork.js';
+import { reportPath, takeReport } from './hang-report.js';
 import { hasLimits, Recycling } from './recycling.js';
 import { ownSegment, replicas, takeSlots } from './registry.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
 import type { Crew } from './replacement.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
 import { RestartIntensity, shouldRestart } from './restart-policy.js';
-import type { SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
+import type { BlockedEvent, SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
+import { Watch } from './watch.js';
 
 /** Who answers what replicas ask of the primary. */
 export interface Relay {
@@ -35,6 +37,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   readonly #relay: Relay;
   readonly #intensity: RestartIntensity;
+  readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Children();
   #windows = 0;
@@ -51,6 +54,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#relay = relay;
     this.name = settings.name;
     this.#intensity = new RestartIntensity(settings.intensity, settings.period);
+    this.#watch = new Watch(settings, {
+      blocked: (replica, ms) => this.#setBlocked(replica, true, ms),
+      unblocked: (replica, ms) => this.#setBlocked(replica, false, ms),
+      hung: (replica, ms) => this.#hung(replica, ms),
+    });
   }
 
   /**
@@ -247,6 +255,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const gone = replica.stop(reason, this.settings.shutdown);
     if (wasUp) {
       child.stopping();
+      this.#watch.remove(replica);
       this.#tell((observer) => observer.leaving(replica, successor)); // no longer among up(): a refresh leaves it out
     }
     await gone;
@@ -257,11 +266,19 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const { segment, fd } = ownSegment();
     child.starting();
     try {
-      const worker = forkReplica(settings, child.slot, fd);
+      child.report = reportPath(settings.hangReports, child.slot);
+      const worker = forkReplica(settings, child.slot, fd, child.report);
       const { slot, incarnation } = child;
       const replica = new ReplicaProcess(
         worker,
-        { segment, slot, incarnation, codec: this.codec, windows: this.#windows },
+        {
+          segment,
+          slot,
+          incarnation,
+          codec: this.codec,
+          windows: this.#windows,
+          blockedAfter: this.settings.blockedAfter,
+        },
         this.#owner,
         this.counters,
       );
@@ -299,6 +316,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       child.state = 'up';
       child.upSince = performance.now();
       child.failedStarts = 0;
+      this.#watch.add(replica);
       child.takeOver?.(replica);
       child.takeOver = undefined;
       this.#tell((observer) => observer.up(replica));
@@ -311,6 +329,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     },
     exited: (replica, exit) => {
       replicas.delete(replica.pid);
+      this.#watch.remove(replica);
       this.#relay.forget(replica);
       const child = this.#children.of(replica);
       if (child !== undefined) this.#childExited(child, replica, exit);
@@ -323,6 +342,26 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     requested: (replica, request) => this.#relay.request(replica, request),
     withdrawn: (replica, id) => this.#relay.withdraw(replica, id),
   };
+
+  #setBlocked(replica: ReplicaProcess, blocked: boolean, ms: number): void {
+    const child = this.#children.of(replica);
+    if (child === undefined) return;
+    replica.blocked = blocked;
+    this.#tell((observer) => observer.turned(replica));
+    this.#announce(blocked ? 'blocked' : 'unblocked', blockedEvent(child, replica, ms));
+  }
+
+  #hung(replica: ReplicaProcess, ms: number): void {
+    const child = this.#children.of(replica);
+    if (child === undefined) return;
+    const event = blockedEvent(child, replica, ms);
+    const end = (report?: string): void => {
+      this.#announce('hung', { ...event, report });
+      replica.kill();
+    };
+    if (child.report === undefined) end();
+    else void takeReport(replica, child.report).then(end);
+  }
 
   /** @param replica undefined where there was never a process. */
   #childExited(child: Child, replica: ReplicaProcess | undefined, exit: ExitInfo): void {
@@ -388,4 +427,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       this.#announce('close');
     });
   }
+}
+
+function blockedEvent({ id }: Child, { pid }: ReplicaProcess, ms: number): BlockedEvent {
+  return { id, pid, ms: Math.round(ms) };
 }

@@ -12,6 +12,8 @@ export interface ReplicaEnv {
   readonly serialization: Serialization;
   /** Whether the primary wants to know how much memory the replica has. */
   readonly watchRss: boolean;
+  /** Where to write a diagnostic report when the primary asks for one; undefined where it never does. */
+  readonly report?: string | undefined;
   /** Pid of the primary. */
   readonly primary: number;
 }

@@ -60,6 +60,7 @@ export class ReplicaRuntime {
       attachSegment(env.fd, env.slot);
       const segment = Segment.require();
       segment.addon.startLoopClock();
+      if (env.report !== undefined) segment.addon.reportOnSignal(env.report);
       if (!segment.addon.dieWithPrimary(env.primary)) process.exit(0); // nobody is left to serve
       const runtime = new ReplicaRuntime(env, segment);
       Object.defineProperty(globalThis, KEY, {
@@ -134,6 +135,8 @@ export class ReplicaRuntime {
         return this.#mailbox.deliver('ping', entry[1]);
       case 'cancel':
         return this.#mailbox.cancel(entry[1]);
+      case 'probe':
+        return this.#post(['alive']);
       case 'stop':
         void this.#stop(entry[1]);
         return;

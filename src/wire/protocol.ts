@@ -27,6 +27,8 @@ export type ToReplica =
   | readonly [tag: 'ping', id: number]
   /** The caller of `id` has stopped waiting. */
   | readonly [tag: 'cancel', id: number]
+  /** Answered by 'alive' in the same turn of the event loop. */
+  | readonly [tag: 'probe']
   /** Finish what runs, run the shutdown hooks, exit. */
   | readonly [tag: 'stop', reason: string]
   /** Answers to a 'request' of the replica, by the replica's id. */
@@ -37,6 +39,8 @@ export type ToPrimary =
   /** The preload is in place: the replica can take entries. */
   | readonly [tag: 'hello', protocol: number]
   | readonly [tag: 'ready']
+  /** The event loop turns. */
+  | readonly [tag: 'alive']
   /** An uncaught error; the exit follows. */
   | readonly [tag: 'crash', error: ErrorData]
   /** The replica was asked to go (SIGTERM) and wants an orderly stop. */
@@ -134,6 +138,7 @@ const toReplica = new Map<unknown, Shape>([
   ['cast', run],
   ['ping', plain(isId)],
   ['cancel', plain(isId)],
+  ['probe', plain()],
   ['stop', plain(isText)],
   ['result', run],
   ['failure', plain(isId, isErrorData)],
@@ -142,6 +147,7 @@ const toReplica = new Map<unknown, Shape>([
 const toPrimary = new Map<unknown, Shape>([
   ['hello', plain(isId)],
   ['ready', plain()],
+  ['alive', plain()],
   ['crash', plain(isErrorData)],
   ['leave', plain(isText)],
   ['result', run],
