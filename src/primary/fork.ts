@@ -20,12 +20,15 @@ type EveryField = {
 
 export function forkReplica(settings: SupervisorSettings, slot: number, segmentFd: number): Worker {
   const before = { ...cluster.settings };
-  const { serialization } = settings;
+  const { serialization, shutdown, maxHeldRequests, maxHoldTime } = settings;
   const replica: ReplicaEnv = {
     slot,
     fd: SEGMENT_FD,
     serialization,
     primary: process.pid,
+    shutdown,
+    maxHeldRequests,
+    maxHoldTime,
   };
   try {
     setup({

@@ -47,6 +47,10 @@ export interface SupervisorOptions {
   readyTimeout?: number;
   /** Whether a replica is ready at its first handle(), listen() or ready(); else when it is online. @default true */
   waitReady?: boolean;
+  /** HTTP requests that a replica holds during a window; those past it are answered with 503. @default 10000 */
+  maxHeldRequests?: number;
+  /** ms that an HTTP request is held during a window before it is answered with 503. @default shutdown */
+  maxHoldTime?: number;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -67,6 +71,8 @@ export interface SupervisorSettings {
   readonly shutdown: number;
   readonly readyTimeout: number;
   readonly waitReady: boolean;
+  readonly maxHeldRequests: number;
+  readonly maxHoldTime: number;
   readonly name: string;
 }
 
@@ -85,6 +91,8 @@ const KEYS = [
   'shutdown',
   'readyTimeout',
   'waitReady',
+  'maxHeldRequests',
+  'maxHoldTime',
   'name',
 ];
 
@@ -107,6 +115,8 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown = 5000,
     readyTimeout = 30_000,
     waitReady = true,
+    maxHeldRequests = 10_000,
+    maxHoldTime = shutdown,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -124,6 +134,8 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown: checkMilliseconds('options.shutdown', shutdown),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     waitReady: checkBoolean('options.waitReady', waitReady),
+    maxHeldRequests: checkInteger('options.maxHeldRequests', maxHeldRequests, 0, Number.MAX_SAFE_INTEGER),
+    maxHoldTime: checkMilliseconds('options.maxHoldTime', maxHoldTime),
     name: checkString('options.name', name),
   };
 }

@@ -186,7 +186,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   #setWindows(count: number): void {
     this.#windows = count;
-    for (const { replica } of this.#children) if (replica !== undefined) replica.windows = count;
+    for (const { replica } of this.#children) {
+      if (replica === undefined) continue;
+      replica.windows = count;
+      if (count === 0) replica.post(['resumed']);
+    }
   }
 
   #processes(fits: (replica: ReplicaProcess) => boolean): ReplicaProcess[] {

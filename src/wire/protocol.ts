@@ -27,6 +27,8 @@ export type ToReplica =
   | readonly [tag: 'ping', id: number]
   /** The caller of `id` has stopped waiting. */
   | readonly [tag: 'cancel', id: number]
+  /** The last window has ended: requests that are held go on. */
+  | readonly [tag: 'resumed']
   /** Finish what runs, run the shutdown hooks, exit. */
   | readonly [tag: 'stop', reason: string]
   /** Answers to a 'request' of the replica, by the replica's id. */
@@ -134,6 +136,7 @@ const toReplica = new Map<unknown, Shape>([
   ['cast', run],
   ['ping', plain(isId)],
   ['cancel', plain(isId)],
+  ['resumed', plain()],
   ['stop', plain(isText)],
   ['result', run],
   ['failure', plain(isId, isErrorData)],
