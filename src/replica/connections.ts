@@ -15,6 +15,9 @@ import { restartWebSocket } from './websocket.js';
  */
 const QUIET = 100;
 
+/** ms that a TLS handshake may still take when the replica stops. */
+const HANDSHAKE = 1_000;
+
 /** The identifier that says "no stream is refused yet" (RFC 9113, 6.8). */
 const LAST_STREAM = 2 ** 31 - 1;
 
@@ -38,7 +41,7 @@ export class Connection {
   requests = 0;
   session: ServerHttp2Session | undefined;
   /** Responses that wait behind another one (pipelining): Node does not tell them when the connection closes. */
-  readonly queued = new Set<ServerResponse>();
+  queued: Set<ServerResponse> | undefined;
   /** The last one that has come and is not over. */
   #response: ServerResponse | undefined;
   #hadRequest = false;
@@ -67,7 +70,10 @@ export class Connection {
     this.requests++;
     this.#hadRequest = true;
     if (response === undefined) return;
-    if (response.socket === null) this.queued.add(response);
+    if (response.socket === null) {
+      this.queued ??= new Set();
+      this.queued.add(response);
+    }
     if (this.#isAnnounced) {
       // The last one says so: Node drops what waits behind an answer that does.
       if (this.#response?.headersSent === false) this.#response.shouldKeepAlive = true;
@@ -79,7 +85,7 @@ export class Connection {
   /** A request is over. @param carrier what it came with. */
   ends(carrier: object): void {
     this.requests--;
-    if (this.queued.size > 0) this.queued.delete(carrier as ServerResponse);
+    this.queued?.delete(carrier as ServerResponse);
     if (this.#response === carrier) this.#response = undefined;
   }
 
@@ -99,19 +105,14 @@ export class Connection {
 
   /** Looks whether it can end now. To be called after the turn's reading. */
   endIfIdle(): void {
-    if (this.kind === 'other') return this.#endOther();
     if (this.#isEnding || !this.#isQuiet()) return;
     this.#isEnding = true;
     if (this.session === undefined) this.socket.destroySoon();
     else if (!this.session.closed) this.session.close();
   }
 
-  /** Ends it, whatever it is doing, once what was written is sent. */
-  end(): void {
-    this.socket.destroySoon();
-  }
-
-  #endOther(): void {
+  /** The same for a protocol that is not HTTP. */
+  announceRestart(): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
     restartWebSocket(this.socket);
@@ -131,19 +132,35 @@ export class Connection {
 export class Connections {
   readonly #open = new Set<Connection>();
   readonly #onClose: (connection: Connection) => void;
-  #ending = false;
+  /** Connections of TLS servers below TLS, and those of them above it. */
+  #encrypted = 0;
+  #secured = 0;
+  /** When the end was announced (ms); undefined before. */
+  #endingSince: number | undefined;
 
   constructor(onClose: (connection: Connection) => void) {
     this.#onClose = onClose;
   }
 
+  /** A connection to a TLS server: what `add` is given when its handshake is over is another socket. */
+  addEncrypted(socket: Socket): void {
+    this.#encrypted++;
+    socket.once('close', () => this.#encrypted--);
+  }
+
+  addSecured(server: Server, socket: Socket): void {
+    this.#secured++;
+    socket.once('close', () => this.#secured--);
+    this.add(server, socket);
+  }
+
   /** A connection has come to `server`, and may have come to another one before. */
-  add(server: Server, socket: Socket): Connection {
+  add(server: Server, socket: Socket): void {
     const kind = 'closeIdleConnections' in server ? 'http' : 'other';
     const known = Connection.of(socket);
     if (known !== undefined) {
       known.kind = kind;
-      return known;
+      return;
     }
     const connection = new Connection(socket, kind);
     connection.owns(socket);
@@ -152,8 +169,7 @@ export class Connections {
       this.#open.delete(connection);
       this.#onClose(connection);
     });
-    if (this.#ending) connection.announceEnd();
-    return connection;
+    if (this.#endingSince !== undefined) connection.announceEnd();
   }
 
   addSession(session: ServerHttp2Session): void {
@@ -162,32 +178,32 @@ export class Connections {
     connection.kind = 'http2';
     connection.session = session;
     connection.owns(session);
-    if (this.#ending) connection.announceEnd();
+    if (this.#endingSince !== undefined) connection.announceEnd();
   }
 
-  /** From now on connections end when they are idle, as `endIdle` finds them. */
+  /** From now on connections end when they are idle, as `end` finds them. */
   announceEnd(): void {
-    this.#ending = true;
+    this.#endingSince = performance.now();
     for (const connection of this.#open) connection.announceEnd();
   }
 
-  endIdle(): void {
-    for (const connection of this.#open) connection.endIfIdle();
+  /** Ends those that are idle. @param others whether to end those as well that are not HTTP. */
+  end(others: boolean): void {
+    for (const connection of this.#open) {
+      if (connection.kind !== 'other') connection.endIfIdle();
+      else if (others) connection.socket.destroySoon();
+      else connection.announceRestart();
+    }
   }
 
-  /** Those that may bring another request. */
-  get serving(): number {
-    let count = 0;
-    for (const { kind } of this.#open) if (kind !== 'other') count++;
-    return count;
+  /** Whether one is left that may bring another request. */
+  get isServing(): boolean {
+    for (const { kind } of this.#open) if (kind !== 'other') return true;
+    const areHandshakesLate = performance.now() - (this.#endingSince ?? Infinity) > HANDSHAKE;
+    return this.#encrypted > this.#secured && !areHandshakesLate;
   }
 
   get size(): number {
     return this.#open.size;
-  }
-
-  /** Ends those whose protocol is not HTTP. */
-  endOthers(): void {
-    for (const connection of this.#open) if (connection.kind === 'other') connection.end();
   }
 }

@@ -166,7 +166,7 @@ export class ReplicaRuntime {
     if (this.#stopping) return;
     this.#stopping = true;
     const began = performance.now();
-    this.#servers.stop();
+    this.#servers.stop(began + OTHERS_PART * this.#shutdown);
     await Promise.all([
       this.#mailbox.stop(),
       this.#servers.requestsEnded(began + REQUESTS_PART * this.#shutdown),
@@ -179,7 +179,7 @@ export class ReplicaRuntime {
         console.error('ballermann: an onShutdown hook failed:', error);
       }
     }
-    await this.#servers.connectionsEnded(began + OTHERS_PART * this.#shutdown);
+    await this.#servers.connectionsEnded();
     await this.#outbox.drained();
     const disconnected = new Promise((resolve) => process.once('disconnect', resolve));
     cluster.worker?.disconnect();

@@ -10,7 +10,7 @@ import type { EventEmitter } from 'node:events';
 import type { ServerHttp2Session } from 'node:http2';
 import { Server, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Segment } from '../memory/segment.js';
 import { type Arrival, carrierOf, isOfStream, isUpgrade, refuse, responseOf } from './arrivals.js';
 import { Connection, Connections } from './connections.js';
@@ -62,7 +62,7 @@ export class Servers {
     this.#begunWord = segment.slotWord(slot, layout.slotBegun);
     this.#held = new HeldRequests(limits, ({ arrival }) => this.#refuse(arrival));
     this.#connections = new Connections(({ queued }) => {
-      for (const response of queued) this.#over(response as Carrier);
+      if (queued !== undefined) for (const response of queued) this.#over(response as Carrier);
     });
     this.#emit = Server.prototype.emit as Emit;
     const servers = this;
@@ -89,11 +89,18 @@ export class Servers {
     }
   }
 
-  /** Accepts no more, and has every answer from now on say that its connection ends. */
-  stop(): void {
+  /**
+   * Accepts no more, has every answer from now on say that its connection ends, and ends connections as they get idle.
+   * @param othersUntil when those are ended that are not HTTP, or not any more (performance.now()).
+   */
+  stop(othersUntil: number): void {
     this.#stopping = true;
     for (const server of this.#listening) stopListening(server);
     this.#connections.announceEnd();
+    setInterval(() => {
+      // In the same turn of the event loop, after its reading.
+      setImmediate(() => this.#connections.end(performance.now() >= othersUntil));
+    }, LOOK);
   }
 
   /**
@@ -101,18 +108,15 @@ export class Servers {
    * (performance.now()) in any case, when what is still held has been refused.
    */
   async requestsEnded(latest: number): Promise<void> {
-    if (!this.#hasListened) return;
-    do await this.#look();
+    if (!this.#hasListened && this.#connections.size === 0) return;
+    do await sleep(LOOK);
     while (this.#isServing && performance.now() < latest);
     this.#held.close();
   }
 
-  /** After `requestsEnded`: resolves when no connection is left. Those that are not HTTP are ended at `latest`. */
-  async connectionsEnded(latest: number): Promise<void> {
-    while (this.#connections.size > 0) {
-      if (performance.now() >= latest) this.#connections.endOthers();
-      await this.#look();
-    }
+  /** After `stop`: resolves when no connection is left. */
+  async connectionsEnded(): Promise<void> {
+    while (this.#connections.size > 0) await sleep(LOOK);
   }
 
   get #isWindow(): boolean {
@@ -121,7 +125,7 @@ export class Servers {
 
   /** Whether a request runs, waits, or may still come. */
   get #isServing(): boolean {
-    return this.#running > 0 || this.#held.size > 0 || this.#connections.serving > 0;
+    return this.#running > 0 || this.#held.size > 0 || this.#connections.isServing;
   }
 
   #watch(): void {
@@ -144,11 +148,11 @@ export class Servers {
       case 'stream':
         return isHttp(server) && this.#arrives(server, [event, args] as unknown as Arrival);
       case 'connection':
-        // A TLS server shows the connection that its users get by another event.
-        if (!('setSecureContext' in server)) this.#connections.add(server, args[0] as Socket);
+        if (isTls(server)) this.#connections.addEncrypted(args[0] as Socket);
+        else this.#connections.add(server, args[0] as Socket);
         return false;
       case 'secureConnection':
-        this.#connections.add(server, args[0] as Socket);
+        this.#connections.addSecured(server, args[0] as Socket);
         return false;
       case 'session':
         if (isHttp(server)) this.#connections.addSession(args[0] as ServerHttp2Session);
@@ -244,18 +248,15 @@ export class Servers {
     this.#giveBack();
     this.#mailbox.finish(stretch);
   }
-
-  /** Gives the connections one turn of the event loop to be read, and ends those that are idle then. */
-  async #look(): Promise<void> {
-    await sleep(LOOK);
-    await turn();
-    this.#connections.endIdle();
-  }
 }
 
-/** Other servers have events of these names too. */
+/** By a method that only HTTP/1 servers have, or only HTTP/2 servers: others have events of the same names too. */
 function isHttp(server: Server): boolean {
-  return 'closeIdleConnections' in server || 'updateSettings' in server; // only HTTP/1 and only HTTP/2 servers
+  return 'closeIdleConnections' in server || 'updateSettings' in server;
+}
+
+function isTls(server: Server): boolean {
+  return 'setSecureContext' in server;
 }
 
 /**
