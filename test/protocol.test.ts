@@ -36,6 +36,7 @@ const toReplica: Record<string, Fits[]> = {
   cast: [isId],
   ping: [isId],
   cancel: [isId],
+  resumed: [],
   stop: [isText],
   result: [isId],
   failure: [isId, isError],
@@ -96,6 +97,7 @@ const entriesToReplica = fc.oneof(
   runOf('call', 'cast', 'result'),
   fc.tuple(fc.constantFrom('ping', 'cancel'), id),
   fc.tuple(fc.constant('stop'), text),
+  fc.tuple(fc.constant('resumed')),
   fc.tuple(fc.constant('failure'), id, error),
 );
 const entriesToPrimary = fc.oneof(
