@@ -30,8 +30,9 @@ export function ready(): void {
 }
 
 /**
- * Adds a function to be awaited before the replica exits in an orderly way: after its running calls, in the order of
- * adding. HTTP requests may still be running. All of it has `shutdown` ms; then comes SIGKILL.
+ * Adds a function to be awaited before the replica exits in an orderly way: after its running calls and HTTP requests,
+ * in the order of adding. All of it has `shutdown` ms; then comes SIGKILL. So that a request which never ends does not
+ * take the hooks' time as well, they wait for requests until three quarters of it are over.
  * @param hook is given the reason: 'close', 'resize', 'SIGTERM', 'SIGINT', 'reload', 'maxRequests', 'maxAge',
  * 'maxRss', 'restart intensity', 'start failed' or 'disconnect'.
  * @throws TypeError, BallermannError ERR_WRONG_PROCESS outside a replica.

@@ -37,6 +37,7 @@ const toReplica: Record<string, Fits[]> = {
   ping: [isId],
   cancel: [isId],
   probe: [],
+  resumed: [],
   stop: [isText],
   result: [isId],
   failure: [isId, isError],
@@ -99,6 +100,7 @@ const entriesToReplica = fc.oneof(
   fc.tuple(fc.constantFrom('ping', 'cancel'), id),
   fc.constant(['probe']),
   fc.tuple(fc.constant('stop'), text),
+  fc.tuple(fc.constant('resumed')),
   fc.tuple(fc.constant('failure'), id, error),
 );
 const entriesToPrimary = fc.oneof(

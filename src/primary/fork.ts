@@ -25,7 +25,7 @@ export function forkReplica(
   report: string | undefined,
 ): Worker {
   const before = { ...cluster.settings };
-  const { serialization } = settings;
+  const { serialization, shutdown, maxHeldRequests, maxHoldTime } = settings;
   const replica: ReplicaEnv = {
     slot,
     fd: SEGMENT_FD,
@@ -33,6 +33,9 @@ export function forkReplica(
     watchRss: settings.recycle.maxRss < Number.POSITIVE_INFINITY,
     report,
     primary: process.pid,
+    shutdown,
+    maxHeldRequests,
+    maxHoldTime,
   };
   try {
     setup({

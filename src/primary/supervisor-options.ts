@@ -75,6 +75,10 @@ export interface SupervisorOptions {
    * killed, if it does so within 2,000 ms. @default none
    */
   hangReports?: string;
+  /** HTTP requests that a replica holds during a window; those past it are answered with 503. @default 10000 */
+  maxHeldRequests?: number;
+  /** ms that an HTTP request is held during a window before it is answered with 503. @default shutdown */
+  maxHoldTime?: number;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -99,6 +103,8 @@ export interface SupervisorSettings {
   readonly blockedAfter: number;
   readonly hangTimeout: number;
   readonly hangReports: string | undefined;
+  readonly maxHeldRequests: number;
+  readonly maxHoldTime: number;
   readonly name: string;
 }
 
@@ -123,6 +129,8 @@ const KEYS = [
   'blockedAfter',
   'hangTimeout',
   'hangReports',
+  'maxHeldRequests',
+  'maxHoldTime',
   'name',
 ];
 
@@ -154,6 +162,8 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     blockedAfter = 250,
     hangTimeout = Number.POSITIVE_INFINITY,
     hangReports,
+    maxHeldRequests = 10_000,
+    maxHoldTime = shutdown,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -179,6 +189,8 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     blockedAfter: checkBlockedAfter(blockedAfter),
     hangTimeout: checkHangTimeout(hangTimeout, blockedAfter),
     hangReports: hangReports === undefined ? undefined : checkFolder('options.hangReports', hangReports),
+    maxHeldRequests: checkInteger('options.maxHeldRequests', maxHeldRequests, 0, Number.MAX_SAFE_INTEGER),
+    maxHoldTime: checkMilliseconds('options.maxHoldTime', maxHoldTime),
     name: checkString('options.name', name),
   };
 }

@@ -177,7 +177,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   #setWindows(count: number): void {
     this.#windows = count;
-    for (const { replica } of this.#children) if (replica !== undefined) replica.windows = count;
+    for (const { replica } of this.#children) {
+      if (replica === undefined) continue;
+      replica.windows = count;
+      if (count === 0) replica.post(['resumed']);
+    }
   }
 
   /** In a tick of its own: what a listener does or throws cannot come between the steps of the supervisor. */

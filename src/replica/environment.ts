@@ -16,6 +16,12 @@ export interface ReplicaEnv {
   readonly report?: string | undefined;
   /** Pid of the primary. */
   readonly primary: number;
+  /** ms from the order to stop until SIGKILL. */
+  readonly shutdown: number;
+  /** Requests of servers that are held at most. */
+  readonly maxHeldRequests: number;
+  /** ms that one of them is held at most. */
+  readonly maxHoldTime: number;
 }
 
 /** Undefined in a process that is no replica. Removes the variable, so that no grandchild takes itself for one. */

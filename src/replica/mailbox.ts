@@ -1,6 +1,6 @@
 /**
  * What a replica has been sent: taken in order, run as the handler likes (several at once where it is
- * asynchronous), and a ping answered when all that came before it is finished.
+ * asynchronous), and a ping answered when all that came before it is finished, requests of the servers included.
  */
 
 import { type Codec, NOTHING, type Payload } from '../wire/codec.js';
@@ -47,8 +47,8 @@ class RunningContext implements MessageContext {
   }
 }
 
-/** The messages taken between two pings. */
-interface Stretch {
+/** What is begun between two pings. */
+export interface Stretch {
   unfinished: number;
   /** The ping that came after them; the last stretch has none yet. */
   ping: number | undefined;
@@ -98,6 +98,20 @@ export class Mailbox {
     }
   }
 
+  /**
+   * Begins work that is no message, but that a ping has to wait for just as well.
+   * @returns what `finish` is to be given once, when it is over.
+   */
+  begin(): Stretch {
+    this.#last.unfinished++;
+    return this.#last;
+  }
+
+  finish(stretch: Stretch): void {
+    stretch.unfinished--;
+    if (stretch === this.#first) this.#settle();
+  }
+
   /** The caller of `id` has gone. */
   cancel(id: number): void {
     this.#running.get(id)?.abort();
@@ -107,7 +121,7 @@ export class Mailbox {
   }
 
   /**
-   * Resolves when everything is finished that was begun. What still waits for a handler is never begun: the primary
+   * Resolves when every message is finished that was begun. What still waits for a handler is never begun: the primary
    * sees that when the replica is gone, and sends it to another.
    */
   stop(): Promise<void> {
@@ -171,8 +185,7 @@ export class Mailbox {
 
   #finished(id: number, stretch: Stretch): void {
     this.#running.delete(id);
-    stretch.unfinished--;
-    if (stretch === this.#first) this.#settle();
+    this.finish(stretch);
   }
 
   #ping(id: number): void {

@@ -4,8 +4,7 @@
  */
 
 import cluster from 'node:cluster';
-import { subscribe } from 'node:diagnostics_channel';
-import type { Server, ServerResponse } from 'node:http';
+import { performance } from 'node:perf_hooks';
 import { BallermannError, toErrorData } from '../errors.js';
 import { attachSegment, Segment } from '../memory/segment.js';
 import { codecs } from '../wire/codec.js';
@@ -26,8 +25,15 @@ import type { ReplicaEnv } from './environment.js';
 import { type Handler, Mailbox } from './mailbox.js';
 import { watchRss } from './memory.js';
 import { Requests } from './requests.js';
+import { Servers } from './servers.js';
 
 export type ShutdownHook = (reason: string) => unknown;
+
+/** The part of the time to stop after which the hooks do not wait any longer for requests: one may never end. */
+const REQUESTS_PART = 3 / 4;
+
+/** The part after which connections are ended that are not HTTP (any more): most would never end by themselves. */
+const OTHERS_PART = 1 / 2;
 
 const KEY = Symbol.for('ballermann.replica');
 
@@ -50,6 +56,8 @@ export class ReplicaRuntime {
   readonly requests: Requests;
   readonly #outbox: Outbox<ToPrimary>;
   readonly #mailbox: Mailbox;
+  readonly #servers: Servers;
+  readonly #shutdown: number;
   readonly #hooks: ShutdownHook[] = [];
   #ready = false;
   #stopping = false;
@@ -89,6 +97,8 @@ export class ReplicaRuntime {
         segment.words[takenWord] = taken;
       },
     });
+    this.#servers = new Servers(segment, env.slot, this.#mailbox, env);
+    this.#shutdown = env.shutdown;
     process.on('internalMessage' as 'message', (message: unknown) => {
       if (isOurs(message)) unpack(message, isToReplica, (entry) => this.#take(entry));
     });
@@ -103,7 +113,6 @@ export class ReplicaRuntime {
     process.on('SIGTERM', () => this.#post(['leave', 'SIGTERM']));
     process.on('SIGHUP', () => {});
     if (env.watchRss) watchRss(segment, env.slot);
-    this.#closeIdleConnections();
     this.#post(['hello', PROTOCOL_VERSION]);
   }
 
@@ -137,6 +146,8 @@ export class ReplicaRuntime {
         return this.#mailbox.cancel(entry[1]);
       case 'probe':
         return this.#post(['alive']);
+      case 'resumed':
+        return this.#servers.resumed();
       case 'stop':
         void this.#stop(entry[1]);
         return;
@@ -153,11 +164,19 @@ export class ReplicaRuntime {
   readonly #result = (_tag: 'result', id: number, payload: unknown): void =>
     this.requests.result(id, payload);
 
-  /** Finishes the messages, runs the hooks, closes the servers, lets their connections end, exits. */
+  /**
+   * Accepts nothing more, finishes the messages and the requests, runs the hooks, lets the connections end, exits. All
+   * of that before SIGKILL: so what might never end gets a part of the time only.
+   */
   async #stop(reason: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    await this.#mailbox.stop();
+    const began = performance.now();
+    this.#servers.stop(began + OTHERS_PART * this.#shutdown);
+    await Promise.all([
+      this.#mailbox.stop(),
+      this.#servers.requestsEnded(began + REQUESTS_PART * this.#shutdown),
+    ]);
     for (const hook of this.#hooks) {
       try {
         await hook(reason);
@@ -166,24 +185,12 @@ export class ReplicaRuntime {
         console.error('ballermann: an onShutdown hook failed:', error);
       }
     }
+    await this.#servers.connectionsEnded();
     await this.#outbox.drained();
     const disconnected = new Promise((resolve) => process.once('disconnect', resolve));
     cluster.worker?.disconnect();
     await disconnected;
     process.exit();
-  }
-
-  /** While stopping, a keep-alive connection ends with the response that was under way, not seconds later. */
-  #closeIdleConnections(): void {
-    subscribe('http.server.request.start', (message) => {
-      const { server, response } = message as {
-        server: Server;
-        response: ServerResponse;
-      };
-      response.once('close', () => {
-        if (this.#stopping) setImmediate(() => server.closeIdleConnections());
-      });
-    });
   }
 }
 

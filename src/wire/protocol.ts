@@ -29,6 +29,8 @@ export type ToReplica =
   | readonly [tag: 'cancel', id: number]
   /** Answered by 'alive' in the same turn of the event loop. */
   | readonly [tag: 'probe']
+  /** The last window has ended: requests that are held go on. */
+  | readonly [tag: 'resumed']
   /** Finish what runs, run the shutdown hooks, exit. */
   | readonly [tag: 'stop', reason: string]
   /** Answers to a 'request' of the replica, by the replica's id. */
@@ -139,6 +141,7 @@ const toReplica = new Map<unknown, Shape>([
   ['ping', plain(isId)],
   ['cancel', plain(isId)],
   ['probe', plain()],
+  ['resumed', plain()],
   ['stop', plain(isText)],
   ['result', run],
   ['failure', plain(isId, isErrorData)],

@@ -1,0 +1,67 @@
+/**
+ * The forms in which work reaches a server: an HTTP/1.1 request with its response, an HTTP/2 stream, an upgrade (or
+ * CONNECT) with its socket. Here is all that differs between them.
+ */
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+
+export type RequestArguments = [request: IncomingMessage, response: ServerResponse];
+export type UpgradeArguments = [request: IncomingMessage, socket: Socket, head: Buffer];
+export type StreamArguments = [stream: ServerHttp2Stream, ...rest: unknown[]];
+
+/** An event of a server that brings work, by its name. */
+export type Arrival =
+  | readonly [event: 'request' | 'checkContinue' | 'checkExpectation', args: RequestArguments]
+  | readonly [event: 'upgrade' | 'connect', args: UpgradeArguments]
+  | readonly [event: 'stream', args: StreamArguments];
+
+export function isUpgrade(event: string): boolean {
+  return event === 'upgrade' || event === 'connect';
+}
+
+/** What closes when the work is over, or when its client has gone. */
+export function carrierOf([event, args]: Arrival): ServerResponse | Socket | ServerHttp2Stream {
+  return event === 'stream' ? args[0] : args[1];
+}
+
+/** The response of an HTTP/1.1 request; undefined in the other forms. */
+export function responseOf([event, args]: Arrival): ServerResponse | undefined {
+  switch (event) {
+    case 'stream':
+    case 'upgrade':
+    case 'connect':
+      return undefined;
+    default:
+      return args[1];
+  }
+}
+
+/** Whether it is an HTTP/2 stream in the form of a request, as its server passes it on. */
+export function isOfStream([event, args]: Arrival): boolean {
+  return event !== 'stream' && args[0].httpVersionMajor === 2;
+}
+
+/** Whether the client has gone. A response that waits behind another of its connection is not told so. */
+export function isGone(arrival: Arrival): boolean {
+  const [event, args] = arrival;
+  return carrierOf(arrival).destroyed || (event !== 'stream' && args[0].socket.destroyed);
+}
+
+/** Answers in the server's stead that there is no room now. */
+export function refuse([event, args]: Arrival): void {
+  switch (event) {
+    case 'stream':
+      args[0].respond({ ':status': 503, 'retry-after': '1' }, { endStream: true });
+      return;
+    case 'upgrade':
+    case 'connect':
+      args[1].end(
+        'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
+      );
+      return;
+    default:
+      args[1].writeHead(503, { 'Retry-After': '1', 'Content-Length': '0' }).end();
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * The open connections of a replica's servers, and how each kind is brought to its end when the replica stops: without
+ * cutting off a request that has been sent already, as far as that can be known from this side.
+ */
+
+import type { ServerResponse } from 'node:http';
+import type { ServerHttp2Session } from 'node:http2';
+import type { Server, Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { restartWebSocket } from './websocket.js';
+
+/**
+ * ms without a request and without a byte after which a connection is taken for idle, so that what a client sent
+ * before it could know is still answered.
+ */
+const QUIET = 100;
+
+/** ms that a TLS handshake may still take when the replica stops. */
+const HANDSHAKE = 1_000;
+
+/** The identifier that says "no stream is refused yet" (RFC 9113, 6.8). */
+const LAST_STREAM = 2 ** 31 - 1;
+
+const OWN = Symbol('ballermann.connection');
+
+interface Owned {
+  [OWN]?: Connection;
+}
+
+type Kind =
+  /** HTTP/1.1 without a request as yet, or between two, or with some. */
+  | 'http'
+  | 'http2'
+  /** Bytes of a protocol that is not ours to know: an upgraded connection, or one of a plain TCP server. */
+  | 'other';
+
+export class Connection {
+  readonly socket: Socket;
+  kind: Kind;
+  /** Requests that are running or held. */
+  requests = 0;
+  session: ServerHttp2Session | undefined;
+  /** Responses that wait behind another one (pipelining): Node does not tell them when the connection closes. */
+  queued: Set<ServerResponse> | undefined;
+  /** The last one that has come and is not over. */
+  #response: ServerResponse | undefined;
+  #hadRequest = false;
+  #isAnnounced = false;
+  #isEnding = false;
+  #bytes: number;
+  #quietSince = 0;
+
+  constructor(socket: Socket, kind: Kind) {
+    this.socket = socket;
+    this.kind = kind;
+    this.#bytes = socket.bytesRead;
+  }
+
+  /** Of a socket, or of an HTTP/2 session; undefined where it came to no server of ours. */
+  static of(carrier: object | null | undefined): Connection | undefined {
+    return (carrier as Owned | null | undefined)?.[OWN];
+  }
+
+  owns(carrier: object): void {
+    (carrier as Owned)[OWN] = this;
+  }
+
+  /** A request has come. @param response none where there is another end to it than that of an HTTP/1.1 response. */
+  begins(response: ServerResponse | undefined): void {
+    this.requests++;
+    this.#hadRequest = true;
+    if (response === undefined) return;
+    if (response.socket === null) {
+      this.queued ??= new Set();
+      this.queued.add(response);
+    }
+    if (this.#isAnnounced) {
+      // The last one says so: Node drops what waits behind an answer that does.
+      if (this.#response?.headersSent === false) this.#response.shouldKeepAlive = true;
+      response.shouldKeepAlive = false;
+    }
+    this.#response = response;
+  }
+
+  /** A request is over. @param carrier what it came with. */
+  ends(carrier: object): void {
+    this.requests--;
+    this.queued?.delete(carrier as ServerResponse);
+    if (this.#response === carrier) this.#response = undefined;
+  }
+
+  /** The handler of an upgrade gets the socket, and what follows on it is not HTTP. */
+  upgrades(): void {
+    this.kind = 'other';
+  }
+
+  /** Says to the client that it should send no more requests here. */
+  announceEnd(): void {
+    this.#isAnnounced = true;
+    if (this.#response?.headersSent === false) this.#response.shouldKeepAlive = false;
+    if (this.session?.closed === false) this.session.goaway(0, LAST_STREAM);
+    if (this.#hadRequest) this.#bytes = this.socket.bytesRead; // else what came is the beginning of the first
+    this.#quietSince = performance.now();
+  }
+
+  /** Looks whether it can end now. To be called after the turn's reading. */
+  endIfIdle(): void {
+    if (this.#isEnding || !this.#isQuiet()) return;
+    this.#isEnding = true;
+    if (this.session === undefined) this.socket.destroySoon();
+    else if (!this.session.closed) this.session.close();
+  }
+
+  /** The same for a protocol that is not HTTP. */
+  announceRestart(): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    restartWebSocket(this.socket);
+  }
+
+  #isQuiet(): boolean {
+    const { bytesRead } = this.socket;
+    const now = performance.now();
+    // A head that has come in part is a request under way. HTTP/2 has frames of its own for when nothing runs.
+    const isBusy = this.requests > 0 || (this.kind === 'http' && bytesRead !== this.#bytes);
+    if (this.#hadRequest) this.#bytes = bytesRead;
+    if (isBusy) this.#quietSince = now;
+    return now - this.#quietSince >= QUIET;
+  }
+}
+
+export class Connections {
+  readonly #open = new Set<Connection>();
+  readonly #onClose: (connection: Connection) => void;
+  /** Connections of TLS servers below TLS, and those of them above it. */
+  #encrypted = 0;
+  #secured = 0;
+  /** When the end was announced (ms); undefined before. */
+  #endingSince: number | undefined;
+
+  constructor(onClose: (connection: Connection) => void) {
+    this.#onClose = onClose;
+  }
+
+  /** A connection to a TLS server: what `add` is given when its handshake is over is another socket. */
+  addEncrypted(socket: Socket): void {
+    this.#encrypted++;
+    socket.once('close', () => this.#encrypted--);
+  }
+
+  addSecured(server: Server, socket: Socket): void {
+    this.#secured++;
+    socket.once('close', () => this.#secured--);
+    this.add(server, socket);
+  }
+
+  /** A connection has come to `server`, and may have come to another one before. */
+  add(server: Server, socket: Socket): void {
+    const kind = 'closeIdleConnections' in server ? 'http' : 'other';
+    const known = Connection.of(socket);
+    if (known !== undefined) {
+      known.kind = kind;
+      return;
+    }
+    const connection = new Connection(socket, kind);
+    connection.owns(socket);
+    this.#open.add(connection);
+    socket.once('close', () => {
+      this.#open.delete(connection);
+      this.#onClose(connection);
+    });
+    if (this.#endingSince !== undefined) connection.announceEnd();
+  }
+
+  addSession(session: ServerHttp2Session): void {
+    const connection = Connection.of(session.socket);
+    if (connection === undefined) return;
+    connection.kind = 'http2';
+    connection.session = session;
+    connection.owns(session);
+    if (this.#endingSince !== undefined) connection.announceEnd();
+  }
+
+  /** From now on connections end when they are idle, as `end` finds them. */
+  announceEnd(): void {
+    this.#endingSince = performance.now();
+    for (const connection of this.#open) connection.announceEnd();
+  }
+
+  /** Ends those that are idle. @param others whether to end those as well that are not HTTP. */
+  end(others: boolean): void {
+    for (const connection of this.#open) {
+      if (connection.kind !== 'other') connection.endIfIdle();
+      else if (others) connection.socket.destroySoon();
+      else connection.announceRestart();
+    }
+  }
+
+  /** Whether one is left that may bring another request. */
+  get isServing(): boolean {
+    for (const { kind } of this.#open) if (kind !== 'other') return true;
+    const areHandshakesLate = performance.now() - (this.#endingSince ?? Infinity) > HANDSHAKE;
+    return this.#encrypted > this.#secured && !areHandshakesLate;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+}
