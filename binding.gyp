@@ -2,7 +2,13 @@
   'targets': [
     {
       'target_name': 'ballermann',
-      'sources': ['native/addon.cc', 'native/segment.cc', 'native/process.cc', 'native/loop_clock.cc'],
+      'sources': [
+        'native/addon.cc',
+        'native/acceptor.cc',
+        'native/segment.cc',
+        'native/process.cc',
+        'native/loop_clock.cc',
+      ],
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
       'defines': [
         'NAPI_VERSION=8',

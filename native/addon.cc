@@ -1,4 +1,5 @@
-// Bindings only: checks what comes from JS, calls ring.hpp and segment.cc, and keeps one tally a thread.
+// Bindings only (the acceptor has its own): checks what comes from JS, calls ring.hpp and segment.cc, and
+// keeps one tally a thread.
 #include <napi.h>
 #undef NAPI_VERSION  // ours is chosen by now; node_version.h brings the newest
 #include <node_version.h>
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "acceptor.hpp"
 #include "loop_clock.hpp"
 #include "process.hpp"
 #include "ring.hpp"
@@ -145,6 +147,11 @@ void StartLoopClock(const Napi::CallbackInfo& info) {
   start_loop_clock(info.Env(), segment(info.Env()).slots[mapping().slot]);
 }
 
+Napi::Value Listen(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), listen_on(info[0].As<Napi::Number>().Int32Value(),
+                                                 info[1].As<Napi::Number>().Int32Value()));
+}
+
 Napi::Object layout_object(Napi::Env env) {
   const std::pair<const char*, size_t> numbers[] = {
       {"version", kLayoutVersion},
@@ -214,6 +221,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("runningIn", Napi::Function::New<RunningIn>(env, "runningIn"));
   exports.Set("dieWithPrimary", Napi::Function::New<DieWithPrimary>(env, "dieWithPrimary"));
   exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
+  exports.Set("listen", Napi::Function::New<Listen>(env, "listen"));
+  define_acceptor(env, exports);
   return exports;
 }
 

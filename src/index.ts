@@ -36,6 +36,7 @@ export type {
 export type { SupervisorOptions } from './primary/supervisor-options.js';
 export type { WindowContext, WindowOptions } from './primary/windows.js';
 export type { Serialization } from './wire/codec.js';
+export type { Listen } from './wire/listening.js';
 
 const local: Local = chooseLocal();
 

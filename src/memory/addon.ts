@@ -83,6 +83,22 @@ export interface Addon {
   dieWithPrimary(primaryPid: number): boolean;
   /** Has this thread's event loop write its clock into the slot of this process. */
   startLoopClock(): void;
+  /** listen(2): 0, or the negative errno. */
+  listen(fd: number, backlog: number): number;
+  readonly Acceptor: new (fd: number, listener: number, take: (fd: number) => boolean) => Acceptor;
+}
+
+/**
+ * Accepts connections of a listening socket (by a duplicate of `fd`) in turn with the other replicas that do, and hands
+ * each to `take`, which answers whether it has taken the descriptor. Keeps the event loop alive unless told otherwise.
+ */
+export interface Acceptor {
+  start(): void;
+  /** For good. */
+  close(): void;
+  ref(): void;
+  unref(): void;
+  hasRef(): boolean;
 }
 
 const candidates = ['../../build/Release/ballermann.node', '../../build/Debug/ballermann.node'];

@@ -25,6 +25,7 @@ export function forkReplica(settings: SupervisorSettings, slot: number, segmentF
     slot,
     fd: SEGMENT_FD,
     serialization,
+    listen: settings.listen,
     primary: process.pid,
   };
   try {

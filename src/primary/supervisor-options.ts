@@ -16,6 +16,7 @@ import {
   checkStrings,
 } from '../arguments.js';
 import type { Serialization } from '../wire/codec.js';
+import type { Listen } from '../wire/listening.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
 
 export interface SupervisorOptions {
@@ -47,6 +48,11 @@ export interface SupervisorOptions {
   readyTimeout?: number;
   /** Whether a replica is ready at its first handle(), listen() or ready(); else when it is online. @default true */
   waitReady?: boolean;
+  /**
+   * Who distributes the connections of servers: 'balanced', where each replica accepts from the shared socket in its turn,
+   * or 'node', as cluster.schedulingPolicy says. @default 'balanced' on Linux, 'node' elsewhere
+   */
+  listen?: Listen;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -67,6 +73,7 @@ export interface SupervisorSettings {
   readonly shutdown: number;
   readonly readyTimeout: number;
   readonly waitReady: boolean;
+  readonly listen: Listen;
   readonly name: string;
 }
 
@@ -85,6 +92,7 @@ const KEYS = [
   'shutdown',
   'readyTimeout',
   'waitReady',
+  'listen',
   'name',
 ];
 
@@ -107,6 +115,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown = 5000,
     readyTimeout = 30_000,
     waitReady = true,
+    listen = process.platform === 'linux' ? 'balanced' : 'node',
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -124,6 +133,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown: checkMilliseconds('options.shutdown', shutdown),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     waitReady: checkBoolean('options.waitReady', waitReady),
+    listen: checkOneOf('options.listen', listen, ['balanced', 'node']),
     name: checkString('options.name', name),
   };
 }

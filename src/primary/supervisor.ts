@@ -7,6 +7,7 @@ import { type Codec, codecs } from '../wire/codec.js';
 import type { Request } from '../wire/protocol.js';
 import { Child, type ChildInfo } from './child.js';
 import { forkReplica } from './fork.js';
+import * as listeners from './listeners.js';
 import { giveSlotBack, ownSegment, replicas, takeSlots } from './registry.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
 import { RestartIntensity, shouldRestart } from './restart-policy.js';
@@ -252,6 +253,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** Idempotent: gone children are not removed twice. */
   #remove(child: Child): void {
     if (this.#children.delete(child)) giveSlotBack(child.slot);
+    if (this.#children.size === 0) listeners.release(this);
   }
 
   #spawn(child: Child): void {
@@ -261,6 +263,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     child.failure = undefined;
     try {
       const worker = forkReplica(this.settings, child.slot, fd);
+      // Before the replica's own listeners: its death is known to the sockets before the child is removed.
+      if (this.settings.listen === 'balanced') listeners.serve(worker, this, segment);
       const { slot, incarnation } = child;
       const replica = new ReplicaProcess(
         worker,

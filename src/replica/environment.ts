@@ -1,6 +1,7 @@
 /** What the primary tells a replica before it runs a line: one environment variable, taken out at once. */
 
 import type { Serialization } from '../wire/codec.js';
+import type { Listen } from '../wire/listening.js';
 
 export const REPLICA_ENV = 'BALLERMANN_REPLICA';
 
@@ -10,6 +11,7 @@ export interface ReplicaEnv {
   /** Descriptor of the segment. */
   readonly fd: number;
   readonly serialization: Serialization;
+  readonly listen: Listen;
   /** Pid of the primary. */
   readonly primary: number;
 }

@@ -23,6 +23,7 @@ import {
   unpack,
 } from '../wire/protocol.js';
 import type { ReplicaEnv } from './environment.js';
+import { balanceListening } from './listening.js';
 import { type Handler, Mailbox } from './mailbox.js';
 import { Requests } from './requests.js';
 
@@ -61,6 +62,7 @@ export class ReplicaRuntime {
       segment.addon.startLoopClock();
       if (!segment.addon.dieWithPrimary(env.primary)) process.exit(0); // nobody is left to serve
       const runtime = new ReplicaRuntime(env, segment);
+      if (env.listen === 'balanced') balanceListening(segment);
       Object.defineProperty(globalThis, KEY, {
         value: { protocol: PROTOCOL_VERSION, runtime } satisfies Found,
       });
