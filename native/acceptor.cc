@@ -151,7 +151,7 @@ class Polling {
 
   // Until there is none, or it is another replica's turn.
   void accept_all() {
-    gate_.catch_up(uv_hrtime());
+    gate_.begin(uv_hrtime());
     while (!is_closed_) {
       const Verdict verdict = gate_.look(uv_hrtime());
       if (verdict != Verdict::kAccept) return hold(verdict);

@@ -13,10 +13,13 @@
 namespace ballermann {
 
 // By how many connections a replica may be ahead of another.
-inline constexpr int32_t kLead = 8;
+inline constexpr int32_t kLead = 16;
 
 // How long others wait for a replica whose event loop does not turn, in ns.
 inline constexpr int64_t kPatience = 20'000'000;
+
+// From when on a replica counts as blocked where its slot does not say, in ms.
+inline constexpr uint32_t kBlockedAfter = 250;
 
 inline bool is_serving(const Slot& slot) {
   return slot.pid.load(std::memory_order_relaxed) != 0 &&
@@ -53,6 +56,7 @@ class Gate {
       if (start == 0 || ahead(count, start) > 0) start = count;
     });
     set_own(at_least_one(start));
+    could_accept_ = now;
     uint32_t slots = listener_.slots.load(std::memory_order_relaxed);
     while (slots <= self_ && !listener_.slots.compare_exchange_weak(slots, self_ + 1)) {
     }
@@ -60,9 +64,13 @@ class Gate {
 
   void leave() { set_own(0); }
 
-  // Only who was passed over is behind by more than kLead. What it missed is not made up for: that would be a
-  // burst for this replica and a wait for the others.
-  void catch_up(uint64_t now) {
+  // To be called before a round of looks. Only who was passed over is behind by more than kLead. What it
+  // missed in a moment it gets back, since the others wait for it now. What it missed in a long time it does
+  // not: that would be a burst for this replica and a long wait for the others.
+  void begin(uint64_t now) {
+    const uint32_t blocked_after = segment_.slots[self_].blocked_after.load(std::memory_order_relaxed);
+    const uint64_t limit = uint64_t{blocked_after == 0 ? kBlockedAfter : blocked_after} * 1'000'000;
+    if (now - could_accept_ < limit) return;
     uint32_t foremost = own();
     for_each_other([&](uint32_t slot, uint32_t count) {
       if (ahead(count, own()) > kLead && ahead(count, foremost) > 0 && is_eligible(segment_.slots[slot], now))
@@ -73,6 +81,7 @@ class Gate {
 
   Verdict look(uint64_t now) {
     if (!is_serving(segment_.slots[self_])) return Verdict::kNotServing;
+    could_accept_ = now;
     Verdict verdict = Verdict::kAccept;
     for_each_other([&](uint32_t slot, uint32_t count) {
       if (ahead(own(), count) >= kLead && waits_for(slot, now)) verdict = Verdict::kAhead;
@@ -126,6 +135,7 @@ class Gate {
   const Segment& segment_;
   Listener& listener_;
   const uint32_t self_;
+  uint64_t could_accept_ = 0;  // when this replica last could have
   uint32_t round_ = 1;
   std::vector<Seen> seen_;  // by slot
 };
