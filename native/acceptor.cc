@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint64_t kRetry = 1;      // ms until another look at whose turn it is
 constexpr uint64_t kSlowRetry = 8;  // the same while this replica is to accept nothing
+constexpr int kBatch = 8;           // connections that are accepted in one turn of the loop
 constexpr uint64_t kNoRoom = 50;    // ms until another try when the system has no descriptor or memory left
 
 int accept_from(int fd) {
@@ -126,14 +127,21 @@ class Polling {
   }
 
   void poll() {
+    if (is_polling_) return;  // starting it again would cost two system calls
+    is_polling_ = true;
     uv_check_stop(&check_);
     uv_timer_stop(&timer_);
-    uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).accept_all(); });
+    uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).accept_some(); });
   }
 
-  // Does not poll for `ms`, or until a turn of the loop finds that it may accept.
-  void hold(Verdict verdict) {
+  void stop_polling() {
+    is_polling_ = false;
     uv_poll_stop(&poll_);
+  }
+
+  // Does not poll until a turn of the loop finds that it may accept.
+  void hold(Verdict verdict) {
+    stop_polling();
     uv_check_start(&check_, [](uv_check_t* handle) { of(handle).look_again(false); });
     const uint64_t ms = verdict == Verdict::kAhead ? kRetry : kSlowRetry;
     uv_timer_start(
@@ -142,17 +150,19 @@ class Polling {
 
   void look_again(bool by_timer) {
     const Verdict verdict = gate_.look(uv_hrtime());
-    if (verdict == Verdict::kAccept) return accept_all();
+    if (verdict == Verdict::kAccept) return accept_some();
     if (!by_timer) return;
     if (has_waiting(fd_)) return hold(verdict);
     gate_.nothing_waits();
     poll();  // the next connection wakes us
   }
 
-  // Until there is none, or it is another replica's turn.
-  void accept_all() {
+  // Until there is none, or it is another replica's turn. After a batch the loop turns, so that what was
+  // accepted is served before more is: a replica that then stands still holds few connections.
+  void accept_some() {
     gate_.begin(uv_hrtime());
-    while (!is_closed_) {
+    for (int left = kBatch; !is_closed_; --left) {
+      if (left == 0) return poll();
       const Verdict verdict = gate_.look(uv_hrtime());
       if (verdict != Verdict::kAccept) return hold(verdict);
       const int accepted = accept_from(fd_);
@@ -171,14 +181,14 @@ class Polling {
   // Out of descriptors or memory: the connections stay in the backlog, and others may take them meanwhile.
   void wait_for_room() {
     gate_.leave();
-    uv_poll_stop(&poll_);
+    stop_polling();
     uv_check_stop(&check_);
     uv_timer_start(
         &timer_,
         [](uv_timer_t* handle) {
           Polling& self = of(handle);
           self.gate_.join(uv_hrtime());
-          self.accept_all();
+          self.accept_some();
         },
         kNoRoom, 0);
   }
@@ -215,6 +225,7 @@ class Polling {
   uv_async_t anchor_;
   int open_handles_ = kHandles;
   bool is_listening_ = false;
+  bool is_polling_ = false;
   bool is_closed_ = false;
 };
 
