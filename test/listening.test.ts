@@ -1,5 +1,6 @@
 /** Servers of replicas: who gets which connection, and that all else is as with node:cluster. */
 
+import { spawnSync } from 'node:child_process';
 import cluster, { type Address, type Worker } from 'node:cluster';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -24,13 +25,21 @@ import {
   portOfAll,
   type State,
 } from './listening.js';
-import { Folder } from './processes.js';
+import { Folder, openFiles } from './processes.js';
 
 const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
   all?.some(({ address }) => address === '::1'),
 );
 
 type CreateHandle = (address: string, port: number, addressType: number) => { fd: number };
+
+const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0;
+
+/** The soft limit, which can be raised again. */
+function limitDescriptors(pid: number, count: number): void {
+  const { status, stderr } = spawnSync('prlimit', ['--pid', `${pid}`, `--nofile=${count}:`]);
+  assert.is(status, 0, String(stderr));
+}
 
 /** By how many connections a replica may be ahead of another, and what a busy machine may add. */
 const LEAD = 8;
@@ -439,6 +448,23 @@ test('a stopped replica is passed over as well', async () => {
   assert.equal([...new Set(await answers(port, 100, 4))], [second]);
   process.kill(first, 'SIGCONT');
   assert.is(new Set(await answers(port, 100, 4)).size, 2);
+});
+
+(hasPrlimit ? test : test.skip)('without a free descriptor connections wait, at no cost of CPU', async () => {
+  await using supervisor = await listeners({ replicas: 1 });
+  const [pid] = upPids(supervisor) as [number];
+  const port = await portOfAll(supervisor);
+  limitDescriptors(pid, openFiles(pid).length + 1); // ours for the accept itself is one of them
+  const full = openFiles(pid).length;
+  const first = await opened(port, 30);
+  limitDescriptors(pid, full - 3); // none is free, whatever was closed meanwhile
+  const second = await opened(port, 10);
+  const before = await ask<NodeJS.CpuUsage>(pid, 'cpu');
+  await sleep(300); // to see what it costs
+  const after = await ask<NodeJS.CpuUsage>(pid, 'cpu');
+  assert.ok((after.user + after.system - before.user - before.system) / 1000 < 100);
+  limitDescriptors(pid, 1024);
+  assert.equal([...new Set(await Promise.all([...first, ...second].map(saidBy)))], [pid]);
 });
 
 test('what only a broken replica asks is refused', async () => {
