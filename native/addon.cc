@@ -1,8 +1,10 @@
 // Bindings only (the acceptor has its own): checks what comes from JS, calls ring.hpp and segment.cc, and
 // keeps one tally a thread.
 #include <napi.h>
-#undef NAPI_VERSION  // ours is chosen by now; node_version.h brings the newest
+#pragma push_macro("NAPI_VERSION")
+#undef NAPI_VERSION  // node_version.h of Node 20 has one of its own
 #include <node_version.h>
+#pragma pop_macro("NAPI_VERSION")
 
 #include <cstring>
 #include <string>

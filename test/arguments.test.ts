@@ -195,6 +195,7 @@ test('supervise: other options', () =>
       [{ backoff: { factor: 2 } }, type(/initial, max.*factor/)],
       [{ shutdown: '5s' }, type(/^options\.shutdown .*got '5s'/)],
       [{ readyTimeout: 2 ** 31 }, range(/^options\.readyTimeout .*got 2147483648/)],
+      [{ listen: 'round-robin' }, type(/^options\.listen .*'balanced', 'node'.*got 'round-robin'/)],
       [{ waitReady: 1 }, type(/^options\.waitReady .*boolean.*got 1/)],
       [{ name: 7 }, type(/^options\.name .*string.*got 7/)],
     ];

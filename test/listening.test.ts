@@ -222,7 +222,7 @@ test('where Node lacks the seam, it schedules itself and says so once', async ()
      const { _getServer } = cluster;
      delete cluster._getServer;
      globalThis.warnings = [];
-     process.once('warning', ({ code }) => {
+     process.on('warning', ({ code }) => {
        globalThis.warnings.push(code);
        cluster._getServer = _getServer;
      });`,
