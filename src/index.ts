@@ -27,6 +27,7 @@ export type {
 export type { BalancerOptions, Selection } from './primary/balancer-options.js';
 export type { ChildInfo, ChildState } from './primary/child.js';
 export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
+export type { Remote, StickyKey } from './primary/sticky.js';
 export type {
   DownEvent,
   Supervisor,

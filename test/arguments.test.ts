@@ -196,6 +196,8 @@ test('supervise: other options', () =>
       [{ shutdown: '5s' }, type(/^options\.shutdown .*got '5s'/)],
       [{ readyTimeout: 2 ** 31 }, range(/^options\.readyTimeout .*got 2147483648/)],
       [{ listen: 'round-robin' }, type(/^options\.listen .*'balanced', 'node'.*got 'round-robin'/)],
+      [{ sticky: 1 }, type(/^options\.sticky .*boolean or a function.*got 1/)],
+      [{ sticky: true, listen: 'node' }, range(/^options\.sticky .*'balanced'.*got true/)],
       [{ waitReady: 1 }, type(/^options\.waitReady .*boolean.*got 1/)],
       [{ name: 7 }, type(/^options\.name .*string.*got 7/)],
     ];

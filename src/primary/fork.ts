@@ -26,6 +26,7 @@ export function forkReplica(settings: SupervisorSettings, slot: number, segmentF
     fd: SEGMENT_FD,
     serialization,
     listen: settings.listen,
+    sticky: settings.sticky !== undefined,
     primary: process.pid,
   };
   try {

@@ -6,14 +6,38 @@
 
 import type { Worker } from 'node:cluster';
 import type { Segment } from '../memory/segment.js';
-import { isCloseNotice, isListenQuery, type ListenAnswer, type ListenQuery } from '../wire/listening.js';
-import { bind, canBind, type ListeningSocket, sendable } from './listening-socket.js';
+import {
+  isCloseNotice,
+  isHandoverAnswer,
+  isListenQuery,
+  type ListenAnswer,
+  type ListenQuery,
+} from '../wire/listening.js';
+import { BalancedListener, giveIndexBack, takeIndex } from './balanced.js';
+import { bind, canBind, listenAndAccept, listenWithoutAccepting } from './listening-socket.js';
+import { type StickyKey, StickyListener } from './sticky.js';
+
+/** Whose servers listen, and how. */
+export interface Served {
+  readonly worker: Worker;
+  /** Its supervisor. */
+  readonly owner: object;
+  /** Its slot, which its successors get as well. */
+  readonly place: number;
+  /** Undefined: in turn. */
+  readonly sticky: StickyKey | undefined;
+}
+
+/** How the connections of one socket reach the replicas. */
+interface Sharing {
+  add(worker: Worker, place: number, query: ListenQuery, data: unknown): void;
+  remove(worker: Worker): void;
+  close(): void;
+}
 
 interface Listener {
   readonly key: string;
-  /** In the segment. */
-  readonly index: number;
-  readonly socket: ListeningSocket;
+  readonly sharing: Sharing;
   /** What the first server wants the others to have. */
   readonly data: unknown;
   /** The replicas that listen, and whose they are. */
@@ -23,17 +47,18 @@ interface Listener {
 }
 
 const listeners = new Map<string, Listener>();
-let freeIndexes: number[] | undefined;
 
-/** From now on the servers of this replica get their sockets here. @param owner its supervisor. */
-export function serve(worker: Worker, owner: object, segment: Segment): void {
+/** From now on the servers of this replica get their sockets here. */
+export function serve(served: Served, segment: Segment): void {
+  const { worker, owner } = served;
   worker.process.on('internalMessage', (message: unknown) => {
-    if (isListenQuery(message)) query(worker, owner, segment, message);
+    if (isListenQuery(message)) listen(served, segment, message);
     else if (isCloseNotice(message)) closed(worker, message.key);
+    else if (isHandoverAnswer(message)) answered(message.ack, message.accepted);
   });
   worker.once('exit', () => {
     for (const listener of listeners.values()) {
-      if (listener.holders.delete(worker)) listener.awaited.add(owner);
+      if (remove(listener, worker)) listener.awaited.add(owner);
     }
   });
 }
@@ -46,54 +71,64 @@ export function release(owner: object): void {
   }
 }
 
-function query(worker: Worker, owner: object, segment: Segment, message: ListenQuery): void {
+function listen({ worker, owner, place, sticky }: Served, segment: Segment, query: ListenQuery): void {
   if (worker.exitedAfterDisconnect) return; // as Node: it is leaving
-  const { address, port, addressType, index } = message;
-  const key = `ballermann:${address}:${port}:${addressType}:${index}`;
-  const listener = listeners.get(key) ?? open(key, segment, message);
+  const { address, port, addressType, index, seq } = query;
+  const how = sticky === undefined ? 'ballermann' : 'ballermann sticky';
+  const key = `${how}:${address}:${port}:${addressType}:${index}`;
+  const listener = listeners.get(key) ?? open(key, segment, query, sticky);
   if (listener === undefined) {
     // No room. Node's own primary takes the question from here.
-    worker.process.emit(
-      'internalMessage' as 'message',
-      { ...message, act: 'queryServer' },
-      undefined as never,
-    );
+    const asNodeAsks = { ...query, act: 'queryServer' };
+    worker.process.emit('internalMessage' as 'message', asNodeAsks, undefined as never);
   } else if (typeof listener === 'number') {
-    answer(worker, message, { key, errno: listener, data: null });
+    const answer: ListenAnswer = { cmd: 'NODE_CLUSTER', ack: seq, key, errno: listener, data: null };
+    worker.process.send(answer, undefined, undefined, () => {});
   } else {
     listener.holders.set(worker, owner);
-    answer(
-      worker,
-      message,
-      { key, errno: 0, data: listener.data, listener: listener.index },
-      listener.socket,
-    );
+    listener.sharing.add(worker, place, query, listener.data);
   }
 }
 
 /** @returns a negative errno; undefined where the segment has no room. */
-function open(key: string, segment: Segment, message: ListenQuery): Listener | number | undefined {
-  freeIndexes ??= Array.from({ length: segment.addon.layout.listenerCount }, (_, i) => i).reverse();
-  const index = freeIndexes.at(-1);
-  if (index === undefined || !canBind) return undefined;
-  const socket = bind(message, segment.addon);
-  if (typeof socket === 'number') return socket;
-  freeIndexes.pop();
-  segment.words.fill(0, segment.listenerWord(index), segment.listenerWord(index + 1));
-  const listener = { key, index, socket, data: message.data, holders: new Map(), awaited: new Set<object>() };
+function open(
+  key: string,
+  segment: Segment,
+  query: ListenQuery,
+  sticky: StickyKey | undefined,
+): Listener | number | undefined {
+  if (!canBind) return undefined;
+  const sharing = sticky === undefined ? inTurn(key, segment, query) : bySticky(key, segment, query, sticky);
+  if (sharing === undefined || typeof sharing === 'number') return sharing;
+  const listener = { key, sharing, data: query.data, holders: new Map(), awaited: new Set<object>() };
   listeners.set(key, listener);
   return listener;
 }
 
-function answer(
-  worker: Worker,
-  { seq }: ListenQuery,
-  rest: Omit<ListenAnswer, 'cmd' | 'ack'>,
-  socket?: ListeningSocket,
-): void {
-  const message: ListenAnswer = { cmd: 'NODE_CLUSTER', ack: seq, ...rest };
-  const handle = socket && sendable(socket);
-  worker.process.send(message, handle, undefined, () => {}); // a replica that is gone needs no answer
+function inTurn(key: string, segment: Segment, query: ListenQuery): Sharing | number | undefined {
+  const index = takeIndex(segment);
+  if (index === undefined) return undefined;
+  const socket = bind(query, (bound) => listenWithoutAccepting(bound, query, segment.addon));
+  if (typeof socket !== 'number') return new BalancedListener(key, socket, index);
+  giveIndexBack(index);
+  return socket;
+}
+
+function bySticky(key: string, segment: Segment, query: ListenQuery, sticky: StickyKey): Sharing | number {
+  const socket = bind(query, (bound) => listenAndAccept(bound, query));
+  return typeof socket === 'number' ? socket : new StickyListener(key, socket, segment, sticky);
+}
+
+function answered(seq: number, accepted: boolean): void {
+  for (const { sharing } of listeners.values())
+    if (sharing instanceof StickyListener) sharing.answered(seq, accepted);
+}
+
+/** @returns whether it was a holder. */
+function remove({ holders, sharing }: Listener, worker: Worker): boolean {
+  if (!holders.delete(worker)) return false;
+  sharing.remove(worker);
+  return true;
 }
 
 /** The last word of its owner's replicas: nobody comes for the socket because another has died with it. */
@@ -101,14 +136,13 @@ function closed(worker: Worker, key: string): void {
   const listener = listeners.get(key);
   const owner = listener?.holders.get(worker);
   if (listener === undefined || owner === undefined) return;
-  listener.holders.delete(worker);
+  remove(listener, worker);
   if (![...listener.holders.values()].includes(owner)) listener.awaited.delete(owner);
   closeIfUnused(listener);
 }
 
-function closeIfUnused({ key, index, socket, holders, awaited }: Listener): void {
+function closeIfUnused({ key, sharing, holders, awaited }: Listener): void {
   if (holders.size > 0 || awaited.size > 0) return;
   listeners.delete(key);
-  freeIndexes?.push(index);
-  socket.close();
+  sharing.close();
 }

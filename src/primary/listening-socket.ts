@@ -1,4 +1,4 @@
-/** Binds a listening socket of the primary's, which nobody accepts from here: replicas get duplicates of it. */
+/** Binds the primary's listening sockets, with Node's internal handles. */
 
 import type { SendHandle } from 'node:child_process';
 import net from 'node:net';
@@ -13,7 +13,17 @@ export interface ListeningSocket {
   getsockname?(out: object): number;
   /** Only of Unix sockets. */
   fchmod?(mode: number): number;
+  /** libuv's listen: the primary accepts. @returns 0 or the negative errno. */
+  listen(backlog: number): number;
+  onconnection?: (error: number, connection: Connection) => void;
   /** Removes the path of a Unix socket. */
+  close(): void;
+}
+
+/** Node's internal handle of an accepted connection. */
+export interface Connection {
+  /** Only of TCP. */
+  getpeername?(out: object): number;
   close(): void;
 }
 
@@ -39,9 +49,12 @@ const BACKLOG = 511;
 
 const EINVAL = -22;
 
-/** @returns the socket, bound and listening, or the negative errno. */
-export function bind(query: ListenQuery, addon: Addon): ListeningSocket | number {
-  const { address = null, port, addressType, flags, backlog } = query;
+/** @returns the socket, bound and listening by `listen`, or the negative errno. */
+export function bind(
+  query: ListenQuery,
+  listen: (socket: ListeningSocket) => number,
+): ListeningSocket | number {
+  const { address = null, port, addressType, flags } = query;
   const isPath = port === -1;
   const socket = create?.(
     isPath ? shortest(address as string) : address,
@@ -53,17 +66,29 @@ export function bind(query: ListenQuery, addon: Addon): ListeningSocket | number
   if (socket === undefined) return EINVAL;
   if (typeof socket === 'number') return socket;
   // libuv keeps an EADDRINUSE of bind until it is asked for more. listen(2) would take any free port then.
-  const failure =
-    (isPath ? setMode(socket, query) : socket.getsockname?.({})) ||
-    addon.listen(socket.fd, backlog || BACKLOG);
+  const failure = (isPath ? setMode(socket, query) : socket.getsockname?.({})) || listen(socket);
   if (failure === 0) return socket;
   socket.close();
   return failure;
 }
 
+/** listen(2), and nobody accepts from the socket here. @returns 0 or the negative errno. */
+export function listenWithoutAccepting(
+  { fd }: ListeningSocket,
+  { backlog }: ListenQuery,
+  addon: Addon,
+): number {
+  return addon.listen(fd, backlog || BACKLOG);
+}
+
+/** The primary itself accepts, in `onconnection`. @returns 0 or the negative errno. */
+export function listenAndAccept(socket: ListeningSocket, { backlog }: ListenQuery): number {
+  return socket.listen(backlog || BACKLOG);
+}
+
 /** For `send`, whose types do not know that Node's internal handles can be sent. */
-export function sendable(socket: ListeningSocket): SendHandle {
-  return socket as unknown as SendHandle;
+export function sendable(handle: ListeningSocket | Connection): SendHandle {
+  return handle as unknown as SendHandle;
 }
 
 /** A Unix socket's path has only about a hundred bytes. */

@@ -18,6 +18,7 @@ import {
 import type { Serialization } from '../wire/codec.js';
 import type { Listen } from '../wire/listening.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
+import type { StickyKey } from './sticky.js';
 
 export interface SupervisorOptions {
   /** The script that each replica runs, ESM or CJS: a path (relative to the current folder), file: URL or URL. */
@@ -53,6 +54,12 @@ export interface SupervisorOptions {
    * or 'node', as cluster.schedulingPolicy says. @default 'balanced' on Linux, 'node' elsewhere
    */
   listen?: Listen;
+  /**
+   * Whether all connections of one remote address reach the same replica, or of those that the function gives the same
+   * text: it runs in the primary, which then accepts the connections (slower than in turn). Only with listen: 'balanced'.
+   * @default false
+   */
+  sticky?: boolean | StickyKey;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -74,6 +81,7 @@ export interface SupervisorSettings {
   readonly readyTimeout: number;
   readonly waitReady: boolean;
   readonly listen: Listen;
+  readonly sticky: StickyKey | undefined;
   readonly name: string;
 }
 
@@ -93,6 +101,7 @@ const KEYS = [
   'readyTimeout',
   'waitReady',
   'listen',
+  'sticky',
   'name',
 ];
 
@@ -116,6 +125,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     readyTimeout = 30_000,
     waitReady = true,
     listen = process.platform === 'linux' ? 'balanced' : 'node',
+    sticky = false,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -134,12 +144,21 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     waitReady: checkBoolean('options.waitReady', waitReady),
     listen: checkOneOf('options.listen', listen, ['balanced', 'node']),
+    sticky: checkSticky(sticky, listen),
     name: checkString('options.name', name),
   };
 }
 
 export function checkReplicas(name: string, value: unknown, maxReplicas: number): number {
   return checkInteger(name, value, 1, maxReplicas);
+}
+
+function checkSticky(sticky: unknown, listen: unknown): StickyKey | undefined {
+  if (typeof sticky !== 'boolean' && typeof sticky !== 'function')
+    throw badType('options.sticky', 'a boolean or a function', sticky);
+  if (sticky === false) return undefined;
+  if (listen !== 'balanced') throw badRange('options.sticky', "false unless listen is 'balanced'", sticky);
+  return sticky === true ? ({ address = '' }) => address : (sticky as StickyKey);
 }
 
 function execPath(exec: unknown): string {

@@ -264,8 +264,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     try {
       const worker = forkReplica(this.settings, child.slot, fd);
       // Before the replica's own listeners: its death is known to the sockets before the child is removed.
-      if (this.settings.listen === 'balanced') listeners.serve(worker, this, segment);
       const { slot, incarnation } = child;
+      const { listen, sticky } = this.settings;
+      if (listen === 'balanced') listeners.serve({ worker, owner: this, place: slot, sticky }, segment);
       const replica = new ReplicaProcess(
         worker,
         { segment, slot, incarnation, codec: this.codec, windows: this.#windows },

@@ -12,6 +12,8 @@ export interface ReplicaEnv {
   readonly fd: number;
   readonly serialization: Serialization;
   readonly listen: Listen;
+  /** Whether the primary accepts the connections. */
+  readonly sticky: boolean;
   /** Pid of the primary. */
   readonly primary: number;
 }

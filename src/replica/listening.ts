@@ -37,8 +37,8 @@ type Callback = (errno: number, handle: ServerHandle | null) => void;
 
 type GetServer = (this: unknown, server: unknown, options: Options, callback: Callback) => void;
 
-/** From now on. Where Node has no such seam it schedules itself, and a warning says so. */
-export function balanceListening(segment: Segment): void {
+/** From now on. With `sticky` the primary sends each connection, as Node's would. Where Node has no such seam it schedules itself, and a warning says so. */
+export function balanceListening(segment: Segment, sticky: boolean): void {
   const seam = cluster as unknown as { _getServer?: GetServer };
   const getServer = seam._getServer;
   if (typeof getServer !== 'function') return warn('this Node has no cluster._getServer');
@@ -54,7 +54,7 @@ export function balanceListening(segment: Segment): void {
     return getServer.call(this, server, { ...options, act: LISTEN } as Options, (errno, handle) => {
       const listener = handle === null ? undefined : listeners.get(handle);
       if (handle !== null && listener !== undefined) balance(handle, listener, segment);
-      else if (!errno) warn('the primary has no room for one more');
+      else if (!errno && !sticky) warn('the primary has no room for one more');
       callback(errno, handle);
     });
   };

@@ -62,7 +62,7 @@ export class ReplicaRuntime {
       segment.addon.startLoopClock();
       if (!segment.addon.dieWithPrimary(env.primary)) process.exit(0); // nobody is left to serve
       const runtime = new ReplicaRuntime(env, segment);
-      if (env.listen === 'balanced') balanceListening(segment);
+      if (env.listen === 'balanced') balanceListening(segment, env.sticky);
       Object.defineProperty(globalThis, KEY, {
         value: { protocol: PROTOCOL_VERSION, runtime } satisfies Found,
       });

@@ -70,6 +70,20 @@ export function isCloseNotice(message: unknown): message is CloseNotice {
   return hasAct(message, 'close') && typeof message['key'] === 'string';
 }
 
+/** A replica's answer to a connection that the primary has sent it, by the primary's negative number. */
+export interface HandoverAnswer {
+  readonly cmd: 'NODE_CLUSTER';
+  readonly ack: number;
+  readonly accepted: boolean;
+}
+
+export function isHandoverAnswer(message: unknown): message is HandoverAnswer {
+  const { cmd, ack, accepted } = (message ?? {}) as Partial<HandoverAnswer>;
+  return (
+    cmd === 'NODE_CLUSTER' && isWithin(ack, Number.MIN_SAFE_INTEGER, -1) && typeof accepted === 'boolean'
+  );
+}
+
 /** Answers the listener that a message gives; undefined where it is another message. */
 export function listenerOf(message: unknown): number | undefined {
   const { cmd, ack, listener } = message as Partial<ListenAnswer>;
