@@ -75,7 +75,10 @@ class Polling {
         context_(env, "ballermann.Acceptor") {
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env, &loop);
-    uv_poll_init(loop, &poll_, fd_);
+    if (uv_poll_init(loop, &poll_, fd_) != 0) {
+      ::close(fd_);
+      throw Napi::Error::New(env, "the listening socket cannot be polled");
+    }
     uv_check_init(loop, &check_);
     uv_timer_init(loop, &timer_);
     uv_async_init(loop, &anchor_, nullptr);

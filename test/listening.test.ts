@@ -60,6 +60,7 @@ async function refused(port: number): Promise<boolean> {
 async function opened(port: number, count: number): Promise<Socket[]> {
   const sockets = Array.from({ length: count }, () => connect(port, HOST));
   await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  for (const socket of sockets) socket.on('error', () => {}); // where the test has failed before it reads
   return sockets;
 }
 
@@ -401,6 +402,16 @@ test('connections wait while every replica is dead, for those that come next', a
   );
 });
 
+test('where all replicas have died and none comes, the port is closed', async () => {
+  await using supervisor = await listeners({ restart: 'temporary' });
+  const [first, second] = twoPids(supervisor);
+  const port = await portOfAll(supervisor);
+  await killed(supervisor, first);
+  assert.is(Number(await answerOf(port)), second);
+  await killed(supervisor, second);
+  await until(() => refused(port), 'the port to be closed');
+});
+
 test('in a window nothing is accepted, at no cost of CPU; afterwards all are served', async () => {
   await using supervisor = await listeners();
   const pids = twoPids(supervisor);
@@ -428,9 +439,11 @@ test('a blocked replica gets no connection while others can, and no burst afterw
   await using supervisor = await listeners();
   const [first, second] = twoPids(supervisor);
   const port = await portOfAll(supervisor);
-  const blocked = ask(first, 'block', { ms: 1500, file: folder.at('blocked') });
+  const blocked = ask(first, 'block', { file: folder.at('blocked') });
   await until(() => existsSync(folder.at('blocked')), 'the replica to be blocked');
+  await sleep(300); // ms: for longer than a moment, which it would be given back
   const meanwhile = await answers(port, 200, 4);
+  folder.shut('blocked');
   assert.equal([...new Set(meanwhile)], [second]);
   await blocked;
   const afterwards = tally(await answers(port, 200, 4));
