@@ -2,8 +2,14 @@
   'targets': [
     {
       'target_name': 'ballermann',
-      'sources': ['native/addon.cc', 'native/segment.cc', 'native/process.cc', 'native/loop_clock.cc',
-                  'native/hang_report.cc'],
+      'sources': [
+        'native/addon.cc',
+        'native/acceptor.cc',
+        'native/hang_report.cc',
+        'native/loop_clock.cc',
+        'native/process.cc',
+        'native/segment.cc',
+      ],
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
       'defines': [
         'NAPI_VERSION=8',

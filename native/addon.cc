@@ -1,12 +1,16 @@
-// Bindings only: checks what comes from JS, calls ring.hpp and segment.cc, and keeps one tally a thread.
+// Bindings only (the acceptor has its own): checks what comes from JS, calls ring.hpp and segment.cc, and
+// keeps one tally a thread.
 #include <napi.h>
-#undef NAPI_VERSION  // ours is chosen by now; node_version.h brings the newest
+#pragma push_macro("NAPI_VERSION")
+#undef NAPI_VERSION  // node_version.h of Node 20 has one of its own
 #include <node_version.h>
+#pragma pop_macro("NAPI_VERSION")
 
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "acceptor.hpp"
 #include "hang_report.hpp"
 #include "loop_clock.hpp"
 #include "process.hpp"
@@ -155,6 +159,11 @@ void ReportOnSignal(const Napi::CallbackInfo& info) {
   report_on_signal(info.Env(), info[0].As<Napi::String>().Utf8Value());
 }
 
+Napi::Value Listen(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), listen_on(info[0].As<Napi::Number>().Int32Value(),
+                                                 info[1].As<Napi::Number>().Int32Value()));
+}
+
 Napi::Object layout_object(Napi::Env env) {
   const std::pair<const char*, size_t> numbers[] = {
       {"version", kLayoutVersion},
@@ -226,6 +235,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("reap", Napi::Function::New<Reap>(env, "reap"));
   exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
   exports.Set("reportOnSignal", Napi::Function::New<ReportOnSignal>(env, "reportOnSignal"));
+  exports.Set("listen", Napi::Function::New<Listen>(env, "listen"));
+  define_acceptor(env, exports);
   return exports;
 }
 

@@ -29,6 +29,7 @@ export type { ChildInfo, ChildState } from './primary/child.js';
 export type { RecycleEvent, RecycleReason } from './primary/recycling.js';
 export type { ReloadOptions } from './primary/reload.js';
 export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
+export type { Remote, StickyKey } from './primary/sticky.js';
 export type { Supervisor } from './primary/supervisor.js';
 export type {
   BlockedEvent,
@@ -40,6 +41,7 @@ export type {
 export type { SupervisorOptions } from './primary/supervisor-options.js';
 export type { WindowContext, WindowOptions } from './primary/windows.js';
 export type { Serialization } from './wire/codec.js';
+export type { Listen } from './wire/listening.js';
 
 const local: Local = chooseLocal();
 

@@ -198,6 +198,9 @@ test('supervise: other options', () =>
       [{ maxHeldRequests: -1 }, range(/^options\.maxHeldRequests .*integer from 0 to .*got -1/)],
       [{ maxHeldRequests: Infinity }, range(/^options\.maxHeldRequests .*got Infinity/)],
       [{ maxHoldTime: '1' }, type(/^options\.maxHoldTime .*got '1'/)],
+      [{ listen: 'round-robin' }, type(/^options\.listen .*'balanced', 'node'.*got 'round-robin'/)],
+      [{ sticky: 1 }, type(/^options\.sticky .*boolean or a function.*got 1/)],
+      [{ sticky: true, listen: 'node' }, range(/^options\.sticky .*'balanced'.*got true/)],
       [{ waitReady: 1 }, type(/^options\.waitReady .*boolean.*got 1/)],
       [{ name: 7 }, type(/^options\.name .*string.*got 7/)],
     ];

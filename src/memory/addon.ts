@@ -87,6 +87,22 @@ export interface Addon {
   startLoopClock(): void;
   /** Has SIGURG write a diagnostic report to this path, even in the middle of JavaScript that never ends. */
   reportOnSignal(path: string): void;
+  /** listen(2): 0, or the negative errno. */
+  listen(fd: number, backlog: number): number;
+  readonly Acceptor: new (fd: number, listener: number, take: (fd: number) => boolean) => Acceptor;
+}
+
+/**
+ * Accepts connections of a listening socket (by a duplicate of `fd`) in turn with the other replicas that do, and hands
+ * each to `take`, which answers whether it has taken the descriptor. Keeps the event loop alive unless told otherwise.
+ */
+export interface Acceptor {
+  start(): void;
+  /** For good. */
+  close(): void;
+  ref(): void;
+  unref(): void;
+  hasRef(): boolean;
 }
 
 const candidates = ['../../build/Release/ballermann.node', '../../build/Debug/ballermann.node'];

@@ -48,8 +48,13 @@ export class Segment {
 
   /** Index in `words` of how many connections a slot has accepted of a listener. */
   acceptedWord(listener: number, slot: number): number {
-    const { listeners, listenerBytes, listenerAccepted } = this.addon.layout;
-    return (listeners + listener * listenerBytes + listenerAccepted) / 4 + slot;
+    return this.listenerWord(listener) + this.addon.layout.listenerAccepted / 4 + slot;
+  }
+
+  /** Index in `words` of a listener. */
+  listenerWord(listener: number): number {
+    const { listeners, listenerBytes } = this.addon.layout;
+    return (listeners + listener * listenerBytes) / 4;
   }
 }
 

@@ -6,6 +6,11 @@ import type { ReplicaProcess } from './replica-process.js';
 
 export class Children implements Iterable<Child> {
   readonly #all = new Set<Child>();
+  readonly #onEmpty: () => void;
+
+  constructor(onEmpty: () => void) {
+    this.#onEmpty = onEmpty;
+  }
 
   /** Also those that leave, and those that are to take another's place. In no order. */
   [Symbol.iterator](): Iterator<Child> {
@@ -22,7 +27,9 @@ export class Children implements Iterable<Child> {
 
   /** Idempotent: gone children are not removed twice. */
   remove(child: Child): void {
-    if (this.#all.delete(child)) giveSlotBack(child.slot);
+    if (!this.#all.delete(child)) return;
+    giveSlotBack(child.slot);
+    if (this.#all.size === 0) this.#onEmpty();
   }
 
   of(replica: ReplicaProcess): Child | undefined {

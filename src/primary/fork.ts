@@ -32,6 +32,8 @@ export function forkReplica(
     serialization,
     watchRss: settings.recycle.maxRss < Number.POSITIVE_INFINITY,
     report,
+    listen: settings.listen,
+    sticky: settings.sticky !== undefined,
     primary: process.pid,
     shutdown,
     maxHeldRequests,

@@ -18,8 +18,10 @@ import {
   MAX_TIMER,
 } from '../arguments.js';
 import type { Serialization } from '../wire/codec.js';
+import type { Listen } from '../wire/listening.js';
 import type { RecycleLimits } from './recycling.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
+import type { StickyKey } from './sticky.js';
 
 export interface SupervisorOptions {
   /** The script that each replica runs, ESM or CJS: a path (relative to the current folder), file: URL or URL. */
@@ -79,6 +81,17 @@ export interface SupervisorOptions {
   maxHeldRequests?: number;
   /** ms that an HTTP request is held during a window before it is answered with 503. @default shutdown */
   maxHoldTime?: number;
+  /**
+   * Who distributes the connections of servers: 'balanced', where each replica accepts from the shared socket in its turn,
+   * or 'node', as cluster.schedulingPolicy says. @default 'balanced' on Linux, 'node' elsewhere
+   */
+  listen?: Listen;
+  /**
+   * Whether all connections of one remote address reach the same replica, or of those that the function gives the same
+   * text: it runs in the primary, which then accepts the connections (slower than in turn). Only with listen: 'balanced'.
+   * @default false
+   */
+  sticky?: boolean | StickyKey;
   /** For messages and errors. @default the script's file name */
   name?: string;
 }
@@ -105,6 +118,8 @@ export interface SupervisorSettings {
   readonly hangReports: string | undefined;
   readonly maxHeldRequests: number;
   readonly maxHoldTime: number;
+  readonly listen: Listen;
+  readonly sticky: StickyKey | undefined;
   readonly name: string;
 }
 
@@ -131,6 +146,8 @@ const KEYS = [
   'hangReports',
   'maxHeldRequests',
   'maxHoldTime',
+  'listen',
+  'sticky',
   'name',
 ];
 
@@ -164,6 +181,8 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     hangReports,
     maxHeldRequests = 10_000,
     maxHoldTime = shutdown,
+    listen = process.platform === 'linux' ? 'balanced' : 'node',
+    sticky = false,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -191,12 +210,22 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     hangReports: hangReports === undefined ? undefined : checkFolder('options.hangReports', hangReports),
     maxHeldRequests: checkInteger('options.maxHeldRequests', maxHeldRequests, 0, Number.MAX_SAFE_INTEGER),
     maxHoldTime: checkMilliseconds('options.maxHoldTime', maxHoldTime),
+    listen: checkOneOf('options.listen', listen, ['balanced', 'node']),
+    sticky: checkSticky(sticky, listen),
     name: checkString('options.name', name),
   };
 }
 
 export function checkReplicas(name: string, value: unknown, maxReplicas: number): number {
   return checkInteger(name, value, 1, maxReplicas);
+}
+
+function checkSticky(sticky: unknown, listen: unknown): StickyKey | undefined {
+  if (typeof sticky !== 'boolean' && typeof sticky !== 'function')
+    throw badType('options.sticky', 'a boolean or a function', sticky);
+  if (sticky === false) return undefined;
+  if (listen !== 'balanced') throw badRange('options.sticky', "false unless listen is 'balanced'", sticky);
+  return sticky === true ? ({ address = '' }) => address : (sticky as StickyKey);
 }
 
 /** Closer looks would cost a primary more than they tell: a healthy turn may take as long. */

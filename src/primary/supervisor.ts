@@ -9,6 +9,7 @@ import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
 import { forkReplica } from './fork.js';
 import { reportPath, takeReport } from './hang-report.js';
+import * as listeners from './listeners.js';
 import { hasLimits, Recycling } from './recycling.js';
 import { ownSegment, replicas, takeSlots } from './registry.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
@@ -39,7 +40,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly #intensity: RestartIntensity;
   readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
-  readonly #children = new Children();
+  readonly #children = new Children(() => listeners.release(this));
   #windows = 0;
   #nextId = 0;
   #ended: BallermannError | undefined;
@@ -273,6 +274,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       child.report = reportPath(settings.hangReports, child.slot);
       const worker = forkReplica(settings, child.slot, fd, child.report);
       const { slot, incarnation } = child;
+      const { listen, sticky } = settings;
+      // Before the replica's own listeners: its death is known to the sockets before the child is removed.
+      if (listen === 'balanced') listeners.serve({ worker, owner: this, place: slot, sticky }, segment);
       const replica = new ReplicaProcess(
         worker,
         {

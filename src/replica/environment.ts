@@ -1,6 +1,7 @@
 /** What the primary tells a replica before it runs a line: one environment variable, taken out at once. */
 
 import type { Serialization } from '../wire/codec.js';
+import type { Listen } from '../wire/listening.js';
 
 export const REPLICA_ENV = 'BALLERMANN_REPLICA';
 
@@ -14,6 +15,9 @@ export interface ReplicaEnv {
   readonly watchRss: boolean;
   /** Where to write a diagnostic report when the primary asks for one; undefined where it never does. */
   readonly report?: string | undefined;
+  readonly listen: Listen;
+  /** Whether the primary accepts the connections. */
+  readonly sticky: boolean;
   /** Pid of the primary. */
   readonly primary: number;
   /** ms from the order to stop until SIGKILL. */

@@ -22,6 +22,7 @@ import {
   unpack,
 } from '../wire/protocol.js';
 import type { ReplicaEnv } from './environment.js';
+import { balanceListening } from './listening.js';
 import { type Handler, Mailbox } from './mailbox.js';
 import { watchRss } from './memory.js';
 import { Requests } from './requests.js';
@@ -71,6 +72,7 @@ export class ReplicaRuntime {
       if (env.report !== undefined) segment.addon.reportOnSignal(env.report);
       if (!segment.addon.dieWithPrimary(env.primary)) process.exit(0); // nobody is left to serve
       const runtime = new ReplicaRuntime(env, segment);
+      if (env.listen === 'balanced') balanceListening(segment, env.sticky);
       Object.defineProperty(globalThis, KEY, {
         value: { protocol: PROTOCOL_VERSION, runtime } satisfies Found,
       });

@@ -1,0 +1,290 @@
+#include "acceptor.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <array>
+#include <cerrno>
+
+#include "listener.hpp"
+#include "segment.hpp"
+
+namespace ballermann {
+namespace {
+
+constexpr uint64_t kRetry = 1;      // ms until another look at whose turn it is
+constexpr uint64_t kSlowRetry = 8;  // the same while this replica is to accept nothing
+constexpr int kBatch = 8;           // connections that are accepted in one turn of the loop
+constexpr uint64_t kNoRoom = 50;    // ms until another try when the system has no descriptor or memory left
+
+int accept_from(int fd) {
+#ifdef __linux__
+  return accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+  const int accepted = accept(fd, nullptr, nullptr);
+  if (accepted >= 0) {
+    fcntl(accepted, F_SETFD, FD_CLOEXEC);
+    fcntl(accepted, F_SETFL, fcntl(accepted, F_GETFL) | O_NONBLOCK);
+  }
+  return accepted;
+#endif
+}
+
+// Errors that tell of one connection, which is gone then. The next one may be well.
+bool is_of_one_connection(int error) {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool has_waiting(int fd) {
+  pollfd look = {fd, POLLIN, 0};
+  return ::poll(&look, 1, 0) > 0;
+}
+
+template <typename Handle>
+uv_handle_t* as_handle(Handle* handle) {
+  return reinterpret_cast<uv_handle_t*>(handle);
+}
+
+// Polls while it may accept. While it may not, it does not poll, since a readable socket would wake it all
+// the time: it looks in each turn of the event loop and now and then by a timer. Owns itself; freed when its
+// handles are closed.
+class Polling {
+ public:
+  Polling(Napi::Env env, int fd, const Segment& segment, Listener& listener, uint32_t slot,
+          Napi::Function take)
+      : env_(env),
+        fd_(fd),
+        gate_(segment, listener, slot),
+        take_(Napi::Persistent(take)),
+        context_(env, "ballermann.Acceptor") {
+    uv_loop_t* loop = nullptr;
+    napi_get_uv_event_loop(env, &loop);
+    if (uv_poll_init(loop, &poll_, fd_) != 0) {
+      ::close(fd_);
+      throw Napi::Error::New(env, "the listening socket cannot be polled");
+    }
+    uv_check_init(loop, &check_);
+    uv_timer_init(loop, &timer_);
+    uv_async_init(loop, &anchor_, nullptr);
+    for (uv_handle_t* handle : handles()) uv_handle_set_data(handle, this);
+    for (uv_handle_t* handle : {as_handle(&poll_), as_handle(&check_), as_handle(&timer_)}) uv_unref(handle);
+    napi_add_async_cleanup_hook(env, at_teardown, this, &hook_);
+  }
+
+  // The loop lives while the anchor is referenced, polling or not.
+  void set_ref(bool ref) { ref ? uv_ref(as_handle(&anchor_)) : uv_unref(as_handle(&anchor_)); }
+  bool has_ref() const { return uv_has_ref(reinterpret_cast<const uv_handle_t*>(&anchor_)) != 0; }
+
+  void start() {
+    if (is_listening_) return;
+    gate_.join(uv_hrtime());
+    is_listening_ = true;
+    poll();
+  }
+
+  void close() {
+    if (is_closed_) return;
+    is_closed_ = true;
+    if (is_listening_) gate_.leave();
+    take_.Reset();
+    for (uv_handle_t* handle : handles()) uv_close(handle, closed);
+  }
+
+ private:
+  static constexpr int kHandles = 4;
+
+  std::array<uv_handle_t*, kHandles> handles() {
+    return {as_handle(&poll_), as_handle(&check_), as_handle(&timer_), as_handle(&anchor_)};
+  }
+
+  static Polling& of(void* handle) {
+    return *static_cast<Polling*>(uv_handle_get_data(static_cast<uv_handle_t*>(handle)));
+  }
+
+  static void at_teardown(napi_async_cleanup_hook_handle, void* data) {
+    static_cast<Polling*>(data)->close();
+  }
+
+  static void closed(uv_handle_t* handle) {
+    Polling& self = of(handle);
+    if (--self.open_handles_ > 0) return;
+    ::close(self.fd_);
+    napi_remove_async_cleanup_hook(self.hook_);  // the environment waits for this
+    delete &self;
+  }
+
+  void poll() {
+    if (is_polling_) return;  // starting it again would cost two system calls
+    is_polling_ = true;
+    uv_check_stop(&check_);
+    uv_timer_stop(&timer_);
+    uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).accept_some(); });
+  }
+
+  void stop_polling() {
+    is_polling_ = false;
+    uv_poll_stop(&poll_);
+  }
+
+  // Does not poll until a turn of the loop finds that it may accept.
+  void hold(Verdict verdict) {
+    stop_polling();
+    uv_check_start(&check_, [](uv_check_t* handle) { of(handle).look_again(false); });
+    const uint64_t ms = verdict == Verdict::kAhead ? kRetry : kSlowRetry;
+    uv_timer_start(
+        &timer_, [](uv_timer_t* handle) { of(handle).look_again(true); }, ms, 0);
+  }
+
+  void look_again(bool by_timer) {
+    const Verdict verdict = gate_.look(uv_hrtime());
+    if (verdict == Verdict::kAccept) return accept_some();
+    if (!by_timer) return;
+    if (has_waiting(fd_)) return hold(verdict);
+    gate_.nothing_waits();
+    poll();  // the next connection wakes us
+  }
+
+  // Until there is none, or it is another replica's turn. After a batch the loop turns, so that what was
+  // accepted is served before more is: a replica that then stands still holds few connections.
+  void accept_some() {
+    gate_.begin(uv_hrtime());
+    for (int left = kBatch; !is_closed_; --left) {
+      if (left == 0) return poll();
+      const Verdict verdict = gate_.look(uv_hrtime());
+      if (verdict != Verdict::kAccept) return hold(verdict);
+      const int accepted = accept_from(fd_);
+      if (accepted >= 0) {
+        gate_.accepted();
+        hand_over(accepted);
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        gate_.nothing_waits();
+        return poll();
+      } else if (!is_of_one_connection(errno)) {
+        return wait_for_room();
+      }
+    }
+  }
+
+  // Out of descriptors or memory: the connections stay in the backlog, and others may take them meanwhile.
+  void wait_for_room() {
+    gate_.leave();
+    stop_polling();
+    uv_check_stop(&check_);
+    uv_timer_start(
+        &timer_,
+        [](uv_timer_t* handle) {
+          Polling& self = of(handle);
+          self.gate_.join(uv_hrtime());
+          self.accept_some();
+        },
+        kNoRoom, 0);
+  }
+
+  // As a callback of its own: its microtasks run after it, and what it throws is an uncaught exception which
+  // does not keep the next connection from being accepted.
+  void hand_over(int accepted) {
+    Napi::HandleScope scope(env_);
+    const napi_value fd = Napi::Number::New(env_, accepted);
+    napi_value taken = nullptr;
+    const napi_status status =
+        napi_make_callback(env_, context_, env_.Global(), take_.Value(), 1, &fd, &taken);
+    if (status == napi_ok) {
+      bool is_taken = false;
+      if (napi_get_value_bool(env_, taken, &is_taken) == napi_ok && !is_taken) ::close(accepted);
+      return;
+    }
+    napi_value thrown = nullptr;
+    if (status == napi_pending_exception && napi_get_and_clear_last_exception(env_, &thrown) == napi_ok)
+      napi_fatal_exception(env_, thrown);
+    else
+      ::close(accepted);  // no JavaScript runs here any more
+  }
+
+  Napi::Env env_;
+  const int fd_;  // our own duplicate
+  Gate gate_;
+  Napi::FunctionReference take_;
+  Napi::AsyncContext context_;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+  uv_poll_t poll_;
+  uv_check_t check_;
+  uv_timer_t timer_;
+  uv_async_t anchor_;
+  int open_handles_ = kHandles;
+  bool is_listening_ = false;
+  bool is_polling_ = false;
+  bool is_closed_ = false;
+};
+
+// The object that JavaScript has. Closing it twice, or using it when closed, does nothing.
+class Acceptor : public Napi::ObjectWrap<Acceptor> {
+ public:
+  // new Acceptor(fd, listener, take)
+  explicit Acceptor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Acceptor>(info) {
+    const Napi::Env env = info.Env();
+    const uint32_t listener = info[1].As<Napi::Number>().Uint32Value();
+    if (mapping().base == nullptr) throw Napi::Error::New(env, "this process has no segment");
+    if (listener >= kListenerCount) throw Napi::RangeError::New(env, "no such listener");
+    const int fd = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) throw Napi::Error::New(env, "the listening socket cannot be duplicated");
+    polling_ = new Polling(env, fd, *mapping().base, mapping().base->listeners[listener], mapping().slot,
+                           info[2].As<Napi::Function>());
+  }
+
+  void Start(const Napi::CallbackInfo&) {
+    if (polling_ != nullptr) polling_->start();
+  }
+
+  void Close(const Napi::CallbackInfo&) {
+    if (polling_ != nullptr) polling_->close();
+    polling_ = nullptr;
+  }
+
+  void Ref(const Napi::CallbackInfo&) {
+    if (polling_ != nullptr) polling_->set_ref(true);
+  }
+
+  void Unref(const Napi::CallbackInfo&) {
+    if (polling_ != nullptr) polling_->set_ref(false);
+  }
+
+  Napi::Value HasRef(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), polling_ != nullptr && polling_->has_ref());
+  }
+
+ private:
+  Polling* polling_ = nullptr;
+};
+
+}  // namespace
+
+void define_acceptor(Napi::Env env, Napi::Object exports) {
+  exports.Set("Acceptor", Acceptor::DefineClass(env, "Acceptor",
+                                                {
+                                                    Acceptor::InstanceMethod<&Acceptor::Start>("start"),
+                                                    Acceptor::InstanceMethod<&Acceptor::Close>("close"),
+                                                    Acceptor::InstanceMethod<&Acceptor::Ref>("ref"),
+                                                    Acceptor::InstanceMethod<&Acceptor::Unref>("unref"),
+                                                    Acceptor::InstanceMethod<&Acceptor::HasRef>("hasRef"),
+                                                }));
+}
+
+int listen_on(int fd, int backlog) { return listen(fd, backlog) == 0 ? 0 : -errno; }
+
+}  // namespace ballermann

@@ -1,0 +1,14 @@
+// Accepts connections of a listening socket that other replicas accept from as well, each in its turn.
+#pragma once
+
+#include <napi.h>
+
+namespace ballermann {
+
+// Adds the class `Acceptor` to the addon's exports; see src/memory/addon.ts for what it does.
+void define_acceptor(Napi::Env env, Napi::Object exports);
+
+// listen(2): 0, or the negative errno.
+int listen_on(int fd, int backlog);
+
+}  // namespace ballermann

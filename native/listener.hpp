@@ -1,0 +1,143 @@
+// Which of the replicas that share a listening socket may accept its next connection. No Node in it.
+//
+// Each replica counts in shared memory what it accepts. One that is ahead of a fellow by kLead leaves the
+// next connection to it, unless the fellow could not take it: it is not serving, it holds a window, or its
+// event loop does not turn. Counts are compared by their difference, so they may wrap.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "layout.hpp"
+
+namespace ballermann {
+
+// By how many connections a replica may be ahead of another.
+inline constexpr int32_t kLead = 16;
+
+// How long others wait for a replica whose event loop does not turn, in ns.
+inline constexpr int64_t kPatience = 20'000'000;
+
+// From when on a replica counts as blocked where its slot does not say, in ms.
+inline constexpr uint32_t kBlockedAfter = 250;
+
+inline bool is_serving(const Slot& slot) {
+  return slot.pid.load(std::memory_order_relaxed) != 0 &&
+         slot.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(SlotState::serving) &&
+         slot.windows.load(std::memory_order_seq_cst) == 0;
+}
+
+// By the slot's own word. A clock that runs ahead of ours is no reason.
+inline bool is_busy(const Slot& slot, uint64_t now) {
+  const uint64_t since = slot.loop_clock.load(std::memory_order_relaxed);
+  return since != 0 && static_cast<int64_t>(now - since) >= kPatience;
+}
+
+inline bool is_eligible(const Slot& slot, uint64_t now) { return is_serving(slot) && !is_busy(slot, now); }
+
+enum class Verdict {
+  kAccept,
+  kAhead,       // another replica's turn
+  kNotServing,  // this replica is to accept nothing now
+};
+
+// One replica's view of one listener. `now` is monotonic, in ns.
+class Gate {
+ public:
+  // Both must be below the counts that the layout states.
+  Gate(const Segment& segment, Listener& listener, uint32_t self)
+      : segment_(segment), listener_(listener), self_(self) {}
+
+  // Begins to listen, level with the foremost: the others owe it nothing.
+  void join(uint64_t now) {
+    uint32_t start = 0;
+    for_each_other([&](uint32_t slot, uint32_t count) {
+      if (!is_eligible(segment_.slots[slot], now)) return;
+      if (start == 0 || ahead(count, start) > 0) start = count;
+    });
+    set_own(at_least_one(start));
+    could_accept_ = now;
+    uint32_t slots = listener_.slots.load(std::memory_order_relaxed);
+    while (slots <= self_ && !listener_.slots.compare_exchange_weak(slots, self_ + 1)) {
+    }
+  }
+
+  void leave() { set_own(0); }
+
+  // To be called before a round of looks. Only who was passed over is behind by more than kLead. What it
+  // missed in a moment it gets back, since the others wait for it now. What it missed in a long time it does
+  // not: that would be a burst for this replica and a long wait for the others.
+  void begin(uint64_t now) {
+    const uint32_t blocked_after = segment_.slots[self_].blocked_after.load(std::memory_order_relaxed);
+    const uint64_t limit = uint64_t{blocked_after == 0 ? kBlockedAfter : blocked_after} * 1'000'000;
+    if (now - could_accept_ < limit) return;
+    uint32_t foremost = own();
+    for_each_other([&](uint32_t slot, uint32_t count) {
+      if (ahead(count, own()) > kLead && ahead(count, foremost) > 0 && is_eligible(segment_.slots[slot], now))
+        foremost = count;
+    });
+    if (foremost != own()) set_own(at_least_one(foremost - kLead));
+  }
+
+  Verdict look(uint64_t now) {
+    if (!is_serving(segment_.slots[self_])) return Verdict::kNotServing;
+    could_accept_ = now;
+    Verdict verdict = Verdict::kAccept;
+    for_each_other([&](uint32_t slot, uint32_t count) {
+      if (ahead(own(), count) >= kLead && waits_for(slot, now)) verdict = Verdict::kAhead;
+    });
+    return verdict;
+  }
+
+  void accepted() { set_own(at_least_one(own() + 1)); }
+
+  // No connection waits: whoever was waited for may have slept with good reason.
+  void nothing_waits() { ++round_; }
+
+ private:
+  // What was seen of a replica whose turn it is.
+  struct Seen {
+    uint32_t round = 0;
+    uint64_t turns = 0;  // a word that changes with each turn of its event loop
+    uint64_t since = 0;
+  };
+
+  // 0 is the count of who does not listen.
+  static uint32_t at_least_one(uint32_t count) { return count == 0 ? 1 : count; }
+
+  static int32_t ahead(uint32_t count, uint32_t other) { return static_cast<int32_t>(count - other); }
+
+  uint32_t own() const { return listener_.accepted[self_].load(std::memory_order_relaxed); }
+
+  void set_own(uint32_t count) { listener_.accepted[self_].store(count, std::memory_order_relaxed); }
+
+  template <typename See>
+  void for_each_other(See see) const {
+    const uint32_t slots = std::min(listener_.slots.load(std::memory_order_relaxed), kSlotCount);
+    for (uint32_t slot = 1; slot < slots; ++slot) {
+      const uint32_t count = listener_.accepted[slot].load(std::memory_order_relaxed);
+      if (count != 0 && slot != self_) see(slot, count);
+    }
+  }
+
+  // The clock of a loop says "in poll" in callbacks of sockets too, where most handlers run. So one that has
+  // a connection to accept and does not turn for as long is passed over as well.
+  bool waits_for(uint32_t slot, uint64_t now) {
+    const Slot& other = segment_.slots[slot];
+    if (!is_eligible(other, now)) return false;
+    if (seen_.size() <= slot) seen_.resize(slot + 1);
+    Seen& seen = seen_[slot];
+    const uint64_t turns = other.loop_idle.load(std::memory_order_relaxed);
+    if (seen.round != round_ || seen.turns != turns) seen = {round_, turns, now};
+    return static_cast<int64_t>(now - seen.since) < kPatience;
+  }
+
+  const Segment& segment_;
+  Listener& listener_;
+  const uint32_t self_;
+  uint64_t could_accept_ = 0;  // when this replica last could have
+  uint32_t round_ = 1;
+  std::vector<Seen> seen_;  // by slot
+};
+
+}  // namespace ballermann
