@@ -1,8 +1,10 @@
 // Which of the replicas that share a listening socket may accept its next connection. No Node in it.
 //
-// Each replica counts in shared memory what it accepts. One that is ahead of a fellow by kLead leaves the
-// next connection to it, unless the fellow could not take it: it is not serving, it holds a window, or its
-// event loop does not turn. Counts are compared by their difference, so they may wrap.
+// Each replica counts in shared memory what it accepts. One that is ahead of a fellow leaves the next
+// connection to it if the fellow is idle, and can take it at once; if the fellow is at work, only from kLead
+// on, or the fast would wait for the slow. It does not where the fellow could not take it: it is not serving,
+// it holds a window, or its event loop does not turn. Counts are compared by their difference, so they may
+// wrap.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +14,7 @@
 
 namespace ballermann {
 
-// By how many connections a replica may be ahead of another.
+// By how many connections a replica may be ahead of another that is at work.
 inline constexpr int32_t kLead = 16;
 
 // How long others wait for a replica whose event loop does not turn, in ns.
@@ -84,7 +86,8 @@ class Gate {
     could_accept_ = now;
     Verdict verdict = Verdict::kAccept;
     for_each_other([&](uint32_t slot, uint32_t count) {
-      if (ahead(own(), count) >= kLead && waits_for(slot, now)) verdict = Verdict::kAhead;
+      const int32_t lead = ahead(own(), count);
+      if (lead > 0 && (lead >= kLead || is_in_poll(slot)) && waits_for(slot, now)) verdict = Verdict::kAhead;
     });
     return verdict;
   }
@@ -100,6 +103,7 @@ class Gate {
     uint32_t round = 0;
     uint64_t turns = 0;  // a word that changes with each turn of its event loop
     uint64_t since = 0;
+    bool passed_over = false;
   };
 
   // 0 is the count of who does not listen.
@@ -120,16 +124,21 @@ class Gate {
     }
   }
 
-  // The clock of a loop says "in poll" in callbacks of sockets too, where most handlers run. So one that has
-  // a connection to accept and does not turn for as long is passed over as well.
+  bool is_in_poll(uint32_t slot) const {
+    return segment_.slots[slot].loop_clock.load(std::memory_order_relaxed) == 0;
+  }
+
+  // The clock of a stopped process says "in poll" too. So one that has a connection to accept and does not
+  // turn for as long is passed over as well, until it turns.
   bool waits_for(uint32_t slot, uint64_t now) {
     const Slot& other = segment_.slots[slot];
     if (!is_eligible(other, now)) return false;
     if (seen_.size() <= slot) seen_.resize(slot + 1);
     Seen& seen = seen_[slot];
     const uint64_t turns = other.loop_idle.load(std::memory_order_relaxed);
-    if (seen.round != round_ || seen.turns != turns) seen = {round_, turns, now};
-    return static_cast<int64_t>(now - seen.since) < kPatience;
+    if (seen.turns != turns || (seen.round != round_ && !seen.passed_over)) seen = {round_, turns, now, false};
+    seen.passed_over = static_cast<int64_t>(now - seen.since) >= kPatience;
+    return !seen.passed_over;
   }
 
   const Segment& segment_;

@@ -185,7 +185,7 @@ test('hooks do not wait for ever for a request that never ends', async () => {
 });
 
 test('what is held when the replica is told to stop runs at the end of the window', async () => {
-  await using web = await Web.serve('http');
+  await using web = await Web.serve('http', { listen: 'node' }); // takes connections in a window too
   const window = await web.window();
   using client = new KeepAlive(web.port);
   const held = later(Promise.all([client.ask('/held'), ask(web.port, '/held')]));
@@ -203,7 +203,7 @@ test('what is held when the replica is told to stop runs at the end of the windo
 });
 
 test('what is held by a window that lasts until the end is answered with 503', async () => {
-  await using web = await Web.serve('http', { shutdown: 800, maxHoldTime: 60_000 });
+  await using web = await Web.serve('http', { listen: 'node', shutdown: 800, maxHoldTime: 60_000 });
   const window = await web.window();
   const held = later(ask(web.port, '/held'));
   await sleep(100);
