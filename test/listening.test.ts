@@ -228,7 +228,10 @@ test('where Node lacks the seam, it schedules itself and says so once', async ()
        cluster._getServer = _getServer;
      });`,
   );
-  await using supervisor = await listeners({ execArgv: ['--no-warnings', '--require', script] });
+  await using supervisor = await listeners({
+    execArgv: ['--no-warnings'],
+    env: { NODE_OPTIONS: `--require ${script}` }, // before ours
+  });
   const port = await portOfAll(supervisor);
   assert.is(new Set(await answers(port, 40)).size, 2);
   const warnings = await ask(upPids(supervisor)[0] as number, 'warnings');
