@@ -67,11 +67,12 @@ uv_handle_t* as_handle(Handle* handle) {
 class Polling {
  public:
   Polling(Napi::Env env, int fd, const Segment& segment, Listener& listener, uint32_t slot,
-          Napi::Function take)
+          Napi::Function take, Napi::Function has_room)
       : env_(env),
         fd_(fd),
         gate_(segment, listener, slot),
         take_(Napi::Persistent(take)),
+        has_room_(Napi::Persistent(has_room)),
         context_(env, "ballermann.Acceptor") {
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env, &loop);
@@ -93,16 +94,17 @@ class Polling {
 
   void start() {
     if (is_listening_) return;
-    gate_.join(uv_hrtime());
     is_listening_ = true;
+    take_turns(true);
     poll();
   }
 
   void close() {
     if (is_closed_) return;
     is_closed_ = true;
-    if (is_listening_) gate_.leave();
+    take_turns(false);
     take_.Reset();
+    has_room_.Reset();
     for (uv_handle_t* handle : handles()) uv_close(handle, closed);
   }
 
@@ -142,6 +144,39 @@ class Polling {
     uv_poll_stop(&poll_);
   }
 
+  // Others wait only for those that take turns.
+  void take_turns(bool takes) {
+    if (takes == takes_turns_) return;
+    takes_turns_ = takes;
+    takes ? gate_.join(uv_hrtime()) : gate_.leave();
+  }
+
+  // A server that has as many connections as it is to have takes no turns: the next one is for the others, or
+  // waits for its next room.
+  Verdict look(uint64_t now) {
+    const Verdict verdict = gate_.look(now);
+    if (verdict == Verdict::kNotServing) return verdict;
+    if (has_room()) {
+      if (takes_turns_) return verdict;
+      take_turns(true);
+      return gate_.look(now);
+    }
+    take_turns(false);
+    return Verdict::kNotServing;
+  }
+
+  bool has_room() {
+    Napi::HandleScope scope(env_);
+    napi_value answer = nullptr;
+    bool has_room = true;
+    if (napi_call_function(env_, env_.Global(), has_room_.Value(), 0, nullptr, &answer) == napi_ok)
+      napi_get_value_bool(env_, answer, &has_room);
+    else
+      napi_get_and_clear_last_exception(env_,
+                                        &answer);  // the same will be thrown where the connection is taken
+    return has_room;
+  }
+
   // Does not poll until a turn of the loop finds that it may accept.
   void hold(Verdict verdict) {
     stop_polling();
@@ -152,7 +187,7 @@ class Polling {
   }
 
   void look_again(bool by_timer) {
-    const Verdict verdict = gate_.look(uv_hrtime());
+    const Verdict verdict = look(uv_hrtime());
     if (verdict == Verdict::kAccept) return accept_some();
     if (!by_timer) return;
     if (has_waiting(fd_)) return hold(verdict);
@@ -163,14 +198,14 @@ class Polling {
   // Until there is none, or it is another replica's turn. After a batch the loop turns, so that what was
   // accepted is served before more is: a replica that then stands still holds few connections.
   void accept_some() {
-    gate_.begin(uv_hrtime());
+    if (takes_turns_) gate_.begin(uv_hrtime());
     for (int left = kBatch; !is_closed_; --left) {
       if (left == 0) return poll();
-      const Verdict verdict = gate_.look(uv_hrtime());
+      const Verdict verdict = look(uv_hrtime());
       if (verdict != Verdict::kAccept) return hold(verdict);
       const int accepted = accept_from(fd_);
       if (accepted >= 0) {
-        gate_.accepted();
+        if (takes_turns_) gate_.accepted();
         hand_over(accepted);
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         gate_.nothing_waits();
@@ -183,14 +218,14 @@ class Polling {
 
   // Out of descriptors or memory: the connections stay in the backlog, and others may take them meanwhile.
   void wait_for_room() {
-    gate_.leave();
+    take_turns(false);
     stop_polling();
     uv_check_stop(&check_);
     uv_timer_start(
         &timer_,
         [](uv_timer_t* handle) {
           Polling& self = of(handle);
-          self.gate_.join(uv_hrtime());
+          self.take_turns(true);
           self.accept_some();
         },
         kNoRoom, 0);
@@ -220,6 +255,7 @@ class Polling {
   const int fd_;  // our own duplicate
   Gate gate_;
   Napi::FunctionReference take_;
+  Napi::FunctionReference has_room_;
   Napi::AsyncContext context_;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   uv_poll_t poll_;
@@ -228,6 +264,7 @@ class Polling {
   uv_async_t anchor_;
   int open_handles_ = kHandles;
   bool is_listening_ = false;
+  bool takes_turns_ = false;
   bool is_polling_ = false;
   bool is_closed_ = false;
 };
@@ -235,7 +272,7 @@ class Polling {
 // The object that JavaScript has. Closing it twice, or using it when closed, does nothing.
 class Acceptor : public Napi::ObjectWrap<Acceptor> {
  public:
-  // new Acceptor(fd, listener, take)
+  // new Acceptor(fd, listener, take, hasRoom)
   explicit Acceptor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Acceptor>(info) {
     const Napi::Env env = info.Env();
     const uint32_t listener = info[1].As<Napi::Number>().Uint32Value();
@@ -244,7 +281,7 @@ class Acceptor : public Napi::ObjectWrap<Acceptor> {
     const int fd = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
     if (fd < 0) throw Napi::Error::New(env, "the listening socket cannot be duplicated");
     polling_ = new Polling(env, fd, *mapping().base, mapping().base->listeners[listener], mapping().slot,
-                           info[2].As<Napi::Function>());
+                           info[2].As<Napi::Function>(), info[3].As<Napi::Function>());
   }
 
   void Start(const Napi::CallbackInfo&) {

@@ -136,7 +136,8 @@ class Gate {
     if (seen_.size() <= slot) seen_.resize(slot + 1);
     Seen& seen = seen_[slot];
     const uint64_t turns = other.loop_idle.load(std::memory_order_relaxed);
-    if (seen.turns != turns || (seen.round != round_ && !seen.passed_over)) seen = {round_, turns, now, false};
+    if (seen.turns != turns || (seen.round != round_ && !seen.passed_over))
+      seen = {round_, turns, now, false};
     seen.passed_over = static_cast<int64_t>(now - seen.since) >= kPatience;
     return !seen.passed_over;
   }

@@ -228,7 +228,10 @@ test('where Node lacks the seam, it schedules itself and says so once', async ()
        cluster._getServer = _getServer;
      });`,
   );
-  await using supervisor = await listeners({ execArgv: ['--no-warnings', '--require', script] });
+  await using supervisor = await listeners({
+    execArgv: ['--no-warnings'],
+    env: { NODE_OPTIONS: `--require ${script}` }, // before ours
+  });
   const port = await portOfAll(supervisor);
   assert.is(new Set(await answers(port, 40)).size, 2);
   const warnings = await ask(upPids(supervisor)[0] as number, 'warnings');
@@ -251,12 +254,39 @@ test('more servers than the segment has room for go Node’s way, and closed one
 test('getConnections, maxConnections and drop', async () => {
   await using supervisor = await listeners({ replicas: 1 });
   const [pid] = upPids(supervisor) as [number];
-  const port = await portOfAll(supervisor, { manner: 'keep', maxConnections: 3 });
+  const limits = { maxConnections: 3, dropMaxConnection: true };
+  const port = await portOfAll(supervisor, { manner: 'keep', limits });
   const sockets = await opened(port, 5);
   await until(async () => (await ask<State>(pid, 'state')).dropped === 2, 'two connections to be dropped');
   assert.is(await ask(pid, 'connections'), 3);
   for (const socket of sockets) socket.destroy();
   await until(async () => (await ask(pid, 'connections')) === 0, 'no connections');
+});
+
+test('what a server with maxConnections has no room for goes to the others, or waits', async () => {
+  await using supervisor = await listeners({ replicas: 2 });
+  const [small, large] = twoPids(supervisor);
+  const { address } = await listenIn(small, { port: 0 }, { manner: 'keep', limits: { maxConnections: 1 } });
+  await listenIn(large, { port: 0 }, { manner: 'keep', limits: { maxConnections: 9 } }); // the same
+  const accepted = async () => {
+    const states = await Promise.all([ask<State>(small, 'state'), ask<State>(large, 'state')]);
+    assert.equal(
+      states.map(({ dropped }) => dropped),
+      [0, 0],
+    );
+    return states.reduce((sum, state) => sum + state.accepted, 0);
+  };
+  const connections = () => Promise.all([ask(small, 'connections'), ask(large, 'connections')]);
+  const fitting = await opened(address.port, 10);
+  await until(async () => (await accepted()) === 10, 'all to be accepted');
+  assert.equal(await connections(), [1, 9]);
+  const surplus = await opened(address.port, 10);
+  for (const pid of [small, large]) await ask(pid, 'state'); // a turn, in which they take none of them
+  assert.equal(await connections(), [1, 9]);
+  for (const socket of fitting) socket.destroy();
+  await until(async () => (await accepted()) === 20, 'the others to be accepted');
+  assert.equal(await connections(), [1, 9]);
+  for (const socket of surplus) socket.destroy();
 });
 
 test('allowHalfOpen and pauseOnConnect', async () => {

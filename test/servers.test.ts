@@ -33,7 +33,7 @@ async function hasRead(web: Web): Promise<void> {
  * With balanced listening a connection that comes in a window waits in the backlog. So these have Node hand connections
  * over, to see what becomes of their requests.
  */
-const held: Partial<SupervisorOptions> = { listen: 'node' };
+const byNode: Partial<SupervisorOptions> = { listen: 'node' };
 
 test('100 connections at full speed and 20 windows: nothing fails, nothing runs inside', async () => {
   await using web = await Web.serve('http', { replicas: 2 });
@@ -62,7 +62,7 @@ test('100 connections at full speed and 20 windows: nothing fails, nothing runs 
 
 for (const kind of ['http', 'express', 'fastify', 'ws', 'expect'] as Kind[]) {
   test(`${kind}: a request of an open connection waits for the end of the window`, async () => {
-    await using web = await Web.serve(kind, held);
+    await using web = await Web.serve(kind, byNode);
     using client = new KeepAlive(web.port);
     assert.is((await client.ask()).status, 200);
     const window = await web.window();
@@ -82,7 +82,7 @@ for (const kind of ['http', 'express', 'fastify', 'ws', 'expect'] as Kind[]) {
 
 for (const kind of ['http2', 'streams'] as Kind[]) {
   test(`${kind}: HTTP/2 streams wait for the end of the window, and each is counted once`, async () => {
-    await using web = await Web.serve(kind, held);
+    await using web = await Web.serve(kind, byNode);
     using client = new Session2(web.port);
     assert.is((await client.ask()).status, 200);
     const begun = slotWord('slotBegun');
@@ -108,7 +108,7 @@ for (const [kind, version] of [
   ['http2s', 2],
 ] as const) {
   test(`${kind}: HTTP/${version} over TLS waits for the end of the window`, async () => {
-    await using web = await Web.serve(kind, held);
+    await using web = await Web.serve(kind, byNode);
     using client = version === 2 ? new Session2(web.port, true) : new KeepAlive(web.port, true);
     assert.is((await client.ask()).status, 200);
     const window = await web.window();
@@ -122,7 +122,7 @@ for (const [kind, version] of [
 }
 
 test('held requests go on in the order in which they came', async () => {
-  await using web = await Web.serve('http', held);
+  await using web = await Web.serve('http', byNode);
   const window = await web.window();
   const paths = Array.from({ length: 20 }, (_, i) => `/${i}`);
   const answers: Promise<Answer>[] = [];
@@ -142,7 +142,7 @@ test('held requests go on in the order in which they came', async () => {
 });
 
 test('a window waits by ping for the requests that run, and for none that is held', async () => {
-  await using web = await Web.serve('http', held);
+  await using web = await Web.serve('http', byNode);
   const [pid] = web.pids() as [number];
   const running = later(ask(web.port, '/slow'));
   await web.diary.has('asked /slow');
@@ -170,7 +170,7 @@ test('a window waits by ping for the requests that run, and for none that is hel
 });
 
 test('two pools over one supervisor: requests go on when the last window has ended', async () => {
-  await using web = await Web.serve('http', held);
+  await using web = await Web.serve('http', byNode);
   await using other = await balance(web.supervisor, 'the other one');
   const end = deferred();
   const otherWindow = later(other.applyWithin(() => end.promise));
@@ -187,7 +187,7 @@ test('two pools over one supervisor: requests go on when the last window has end
 });
 
 test('an upgrade waits for the end of the window, and is finished when its handler has returned', async () => {
-  await using web = await Web.serve('ws', held);
+  await using web = await Web.serve('ws', byNode);
   const [pid] = web.pids() as [number];
   const window = await web.window();
   const socket = new WebSocket(`ws://127.0.0.1:${web.port}`);
@@ -208,7 +208,7 @@ test('an upgrade waits for the end of the window, and is finished when its handl
 });
 
 test('a client that leaves while its request is held is forgotten', async () => {
-  await using web = await Web.serve('http', { ...held, maxHeldRequests: 4 });
+  await using web = await Web.serve('http', { ...byNode, maxHeldRequests: 4 });
   const window = await web.window();
   {
     using leaving = new Raw(web.port);
@@ -231,7 +231,7 @@ test('a client that leaves while its request is held is forgotten', async () => 
 });
 
 test('a client that leaves while its pipelined requests run leaves nothing counted', async () => {
-  await using web = await Web.serve('http', held);
+  await using web = await Web.serve('http', byNode);
   const [pid] = web.pids() as [number];
   using client = new Raw(web.port);
   client.get('/late');
@@ -245,7 +245,7 @@ test('a client that leaves while its pipelined requests run leaves nothing count
 });
 
 test('pipelined requests are answered in order, and all of them', async () => {
-  await using web = await Web.serve('http', held);
+  await using web = await Web.serve('http', byNode);
   using client = new Raw(web.port);
   for (let i = 0; i < 30; i++) client.get('/');
   await until(() => client.received.split('HTTP/1.1 200').length === 31, '30 answers');
@@ -254,7 +254,7 @@ test('pipelined requests are answered in order, and all of them', async () => {
 });
 
 test('requests past maxHeldRequests are answered with 503, and their connection goes on', async () => {
-  await using web = await Web.serve('http', { ...held, maxHeldRequests: 2 });
+  await using web = await Web.serve('http', { ...byNode, maxHeldRequests: 2 });
   const window = await web.window();
   const held = later(Promise.all([ask(web.port), ask(web.port)]));
   await hasRead(web);
@@ -273,7 +273,7 @@ test('requests past maxHeldRequests are answered with 503, and their connection 
 });
 
 test('a request is held for maxHoldTime, then answered with 503', async () => {
-  await using web = await Web.serve('http', { ...held, maxHoldTime: 200 });
+  await using web = await Web.serve('http', { ...byNode, maxHoldTime: 200 });
   const window = await web.window();
   const began = performance.now();
   const first = later(ask(web.port, '/refused'));
@@ -290,7 +290,7 @@ test('a request is held for maxHoldTime, then answered with 503', async () => {
 });
 
 test('HTTP/2 streams past the limits are answered with 503', async () => {
-  await using web = await Web.serve('streams', { ...held, maxHeldRequests: 0 });
+  await using web = await Web.serve('streams', { ...byNode, maxHeldRequests: 0 });
   using client = new Session2(web.port);
   await client.ask();
   const window = await web.window();
@@ -302,7 +302,7 @@ test('HTTP/2 streams past the limits are answered with 503', async () => {
 });
 
 test('upgrades past the limits are answered with 503', async () => {
-  await using web = await Web.serve('upgrade', { ...held, maxHeldRequests: 0 });
+  await using web = await Web.serve('upgrade', { ...byNode, maxHeldRequests: 0 });
   const window = await web.window();
   using raw = new Raw(web.port);
   raw.get('/', 'Connection: Upgrade', 'Upgrade: echo');
@@ -313,7 +313,7 @@ test('upgrades past the limits are answered with 503', async () => {
 });
 
 test('a handler that throws does not keep what is held behind it', async () => {
-  await using web = await Web.serve('throws', held);
+  await using web = await Web.serve('throws', byNode);
   const window = await web.window();
   using thrower = new Raw(web.port);
   thrower.get('/throws');
@@ -326,7 +326,7 @@ test('a handler that throws does not keep what is held behind it', async () => {
 });
 
 test('100-continue is not sent while the request is held', async () => {
-  await using web = await Web.serve('expect', held);
+  await using web = await Web.serve('expect', byNode);
   const window = await web.window();
   using client = new Raw(web.port);
   client.send(
@@ -341,7 +341,7 @@ test('100-continue is not sent while the request is held', async () => {
 });
 
 test('a replica that joins in the middle of a window holds too', async () => {
-  await using web = await Web.serve('http', { ...held, replicas: 2 });
+  await using web = await Web.serve('http', { ...byNode, replicas: 2 });
   const window = await web.window();
   process.kill(pidAt(web.pids(), 0), 'SIGKILL');
   await next(web.supervisor, 'up');

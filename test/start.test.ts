@@ -371,6 +371,26 @@ test('a node option that node does not know fails the start', async () => {
   assert.is(error.exitCode, 9);
 });
 
+test('what the primary sends as soon as a replica is online finds the listeners of its script', async () => {
+  const answers: unknown[] = [];
+  const greet = (worker: Worker) => {
+    worker.on('message', (answer) => answers.push(answer));
+    worker.send('welcome');
+  };
+  cluster.on('online', greet);
+  try {
+    await using _supervisor = await supervise({
+      exec: fixture('start/answering.cjs'),
+      replicas: 2,
+      waitReady: false,
+    });
+    await until(() => answers.length === 2, 'both to answer');
+    assert.equal(answers, [{ answered: 'welcome' }, { answered: 'welcome' }]);
+  } finally {
+    cluster.off('online', greet);
+  }
+});
+
 test('supervisors that start at the same time never mix, nor does the application’s own cluster.fork()', async () => {
   using folder = new Folder();
   const own = {

@@ -89,12 +89,18 @@ export interface Addon {
   reportOnSignal(path: string): void;
   /** listen(2): 0, or the negative errno. */
   listen(fd: number, backlog: number): number;
-  readonly Acceptor: new (fd: number, listener: number, take: (fd: number) => boolean) => Acceptor;
+  readonly Acceptor: new (
+    fd: number,
+    listener: number,
+    take: (fd: number) => boolean,
+    hasRoom: () => boolean,
+  ) => Acceptor;
 }
 
 /**
  * Accepts connections of a listening socket (by a duplicate of `fd`) in turn with the other replicas that do, and hands
- * each to `take`, which answers whether it has taken the descriptor. Keeps the event loop alive unless told otherwise.
+ * each to `take`, which answers whether it has taken the descriptor. While `hasRoom` answers false it leaves them to the
+ * others, or in the backlog. Keeps the event loop alive unless told otherwise.
  */
 export interface Acceptor {
   start(): void;

@@ -5,10 +5,11 @@
 
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
 import type { Stream } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { REPLICA_ENV, type ReplicaEnv } from '../replica/environment.js';
 import type { SupervisorSettings } from './supervisor-options.js';
 
-const preload = new URL('../replica/preload.js', import.meta.url).href;
+const preload = fileURLToPath(new URL('../replica/preload.js', import.meta.url));
 
 /** The descriptor under which a replica finds the segment. */
 const SEGMENT_FD = 4;
@@ -43,7 +44,9 @@ export function forkReplica(
     setup({
       exec: settings.exec,
       args: [...settings.args],
-      execArgv: ['--import', preload, ...settings.execArgv],
+      // Not --import: it would have Node load the script a few turns of the loop later, and what the primary has sent
+      // meanwhile finds no listener.
+      execArgv: ['--require', preload, ...settings.execArgv],
       cwd: settings.cwd,
       serialization,
       silent: false,

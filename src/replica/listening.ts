@@ -25,6 +25,14 @@ interface Connection {
   open(fd: number): number;
 }
 
+/** What a net.Server says of its connections. */
+interface Limited {
+  readonly maxConnections?: number;
+  readonly _connections: number;
+  /** From Node 22.12 on: drop what is too much, even though another worker could take it. */
+  readonly dropMaxConnection?: boolean;
+}
+
 /** `type` of a connection's handle, of TCP and Pipe alike. */
 const SOCKET = 0;
 
@@ -53,7 +61,7 @@ export function balanceListening(segment: Segment, sticky: boolean): void {
     if (!isOurs(server, options)) return getServer.call(this, server, options, callback);
     return getServer.call(this, server, { ...options, act: LISTEN } as Options, (errno, handle) => {
       const listener = handle === null ? undefined : listeners.get(handle);
-      if (handle !== null && listener !== undefined) balance(handle, listener, segment);
+      if (handle !== null && listener !== undefined) balance(handle, listener, segment, server);
       else if (!errno && !sticky) warn('the primary has no room for one more');
       callback(errno, handle);
     });
@@ -61,19 +69,24 @@ export function balanceListening(segment: Segment, sticky: boolean): void {
 }
 
 /** A descriptor that the application has is its own matter, and datagrams have no connections. */
-function isOurs(server: unknown, { fd, addressType }: Options): boolean {
+function isOurs(server: unknown, { fd, addressType }: Options): server is Limited {
   return server instanceof Server && (fd === undefined || fd === null) && typeof addressType === 'number';
 }
 
 /** The handle itself never listens: its connections come from the acceptor. */
-function balance(handle: ServerHandle, listener: number, { addon }: Segment): void {
+function balance(handle: ServerHandle, listener: number, { addon }: Segment, server: Limited): void {
   const { constructor: Handle, close } = handle;
-  const acceptor = new addon.Acceptor(handle.fd, listener, (fd) => {
+  const take = (fd: number): boolean => {
     const connection = new Handle(SOCKET);
     if (connection.open(fd) !== 0) return false;
     handle.onconnection(0, connection);
     return true;
-  });
+  };
+  // Node's cluster, too, offers a connection to another worker then, until one takes it.
+  const hasRoom = (): boolean =>
+    !(server.maxConnections && server._connections >= server.maxConnections) ||
+    server.dropMaxConnection === true;
+  const acceptor = new addon.Acceptor(handle.fd, listener, take, hasRoom);
   Object.assign(handle, {
     listen() {
       acceptor.start(); // the primary has called listen(2)

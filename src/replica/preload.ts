@@ -1,4 +1,7 @@
-/** Runs in each replica before the user's script (`node --import`): makes the process a replica. */
+/**
+ * Runs in each replica before the user's script (`node --require`, so without top-level await): makes the process a
+ * replica.
+ */
 
 import { isMainThread } from 'node:worker_threads';
 import { takeReplicaEnv } from './environment.js';

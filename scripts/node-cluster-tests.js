@@ -1,0 +1,170 @@
+/**
+ * Runs Node's own tests of node:cluster on the bare Node, and again with every worker a replica that listens balanced:
+ * what passes bare has to pass with us, but for what docs/servers.md says. The tests are not part of this repository.
+ *
+ *   node scripts/node-cluster-tests.js FOLDER [part of a file name ...] [--sticky] [--timeout seconds] [--repeat count]
+ *
+ * FOLDER is the folder `test` of a checkout of Node, best of the version that runs this.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { killRun, leftovers, MARK } from './sessions.js';
+
+/** ms that the processes of a test have to end after the test itself has ended. */
+const GRACE = 1_000;
+
+const adapter = fileURLToPath(new URL('node-cluster-tests/adapter.cjs', import.meta.url));
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    sticky: { type: 'boolean', default: false },
+    timeout: { type: 'string', default: '20' },
+    repeat: { type: 'string', default: '1' },
+  },
+});
+const [folder, ...parts] = positionals;
+if (folder === undefined || !existsSync(join(folder, 'common', 'index.js')))
+  throw new RangeError(`expected the folder 'test' of a checkout of Node, got ${folder}`);
+const root = resolve(folder);
+
+/** What is otherwise with us on purpose. */
+const intended = {
+  'parallel/test-cluster-net-listen-backlog.js': 'it spies on net.Server in the primary, which we do not use',
+  ...(values.sticky && {
+    'parallel/test-cluster-net-server-drop-connection.js': 'all its connections are of one remote address',
+  }),
+};
+
+const timeout = positive('timeout', values.timeout) * 1_000;
+const repeat = Math.ceil(positive('repeat', values.repeat));
+
+const running = new Set();
+process.once('exit', () => running.forEach(killRun));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
+
+const counts = { passed: 0, skipped: 0, 'fails bare': 0, intended: 0, FAILED: 0 };
+for (const file of testFiles()) {
+  for (let round = 0; round < repeat; round++) {
+    const bare = await runTest(file, []);
+    const ours = bare.verdict === 'passed' ? await runTest(file, ['--require', adapter]) : undefined;
+    const verdict = verdictOf(file, bare, ours);
+    counts[verdict]++;
+    console.log(`${verdict}: ${file}: ${bare.seconds} s bare, ${ours?.seconds ?? '-'} s with us`);
+    if (verdict === 'intended') console.log(`    ${intended[file]}`);
+    else if (verdict !== 'passed') console.log(detailsOf(ours ?? bare));
+  }
+}
+console.log(
+  Object.entries(counts)
+    .map(([verdict, count]) => `${count} ${verdict}`)
+    .join(', '),
+);
+if (counts.FAILED > 0 || counts.passed === 0) process.exitCode = 1;
+
+/** @param ours undefined where it did not pass bare. */
+function verdictOf(file, bare, ours) {
+  if (ours === undefined) return bare.verdict === 'skipped' ? 'skipped' : 'fails bare';
+  return ours.verdict === 'FAILED' && Object.hasOwn(intended, file) ? 'intended' : ours.verdict;
+}
+
+function detailsOf({ problems, output }) {
+  return [...problems, output.trim()].join('\n').replace(/^/gm, '    ');
+}
+
+/** Those that use node:cluster. */
+function testFiles() {
+  return ['parallel', 'sequential']
+    .filter((part) => existsSync(join(root, part)))
+    .flatMap((part) => readdirSync(join(root, part)).map((file) => join(part, file)))
+    .filter(
+      (file) => /\.m?js$/.test(file) && (parts.length === 0 || parts.some((part) => file.includes(part))),
+    )
+    .filter((file) => /(require\(|from )'(node:)?cluster'/.test(readFileSync(join(root, file), 'utf8')))
+    .sort();
+}
+
+/** A test says itself which options of node it wants. */
+function flagsOf(file) {
+  const [, flags] = /^\/\/ Flags: +(--.*)$/m.exec(readFileSync(join(root, file), 'utf8')) ?? [];
+  return flags?.trim().split(/\s+/) ?? [];
+}
+
+async function runTest(file, options) {
+  const started = performance.now();
+  const mark = `${process.pid}/${started}`;
+  const child = spawn(process.execPath, [...flagsOf(file), join(root, file)], {
+    cwd: root,
+    detached: true,
+    env: {
+      ...process.env,
+      [MARK]: mark,
+      BALLERMANN_STICKY: values.sticky ? '1' : '',
+      NODE_OPTIONS: options.join(' '), // inherited, also by a primary that the test itself starts
+      NODE_COMMON_PORT: String(await freePorts()),
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const run = { session: child.pid, mark };
+  running.add(run);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text) => {
+      output += text;
+    });
+  }
+  const problems = [];
+  const timer = setTimeout(() => {
+    problems.push(`hung: not done after ${timeout / 1_000} s`);
+    killRun(run);
+  }, timeout);
+  const closed = once(child, 'close');
+  const [code, signal] = await once(child, 'exit');
+  clearTimeout(timer);
+  if (problems.length === 0) {
+    if (code !== 0) problems.push(signal ?? `exit code ${code}`);
+    for (const { command } of await leftovers(run, GRACE)) problems.push(`left a process behind: ${command}`);
+  }
+  killRun(run);
+  running.delete(run);
+  await closed;
+  const isSkipped = problems.length === 0 && /^1\.\.0 # Skipped/m.test(output);
+  return {
+    verdict: isSkipped ? 'skipped' : problems.length > 0 ? 'FAILED' : 'passed',
+    problems,
+    output,
+    seconds: ((performance.now() - started) / 1_000).toFixed(1),
+  };
+}
+
+/** For the tests that want a certain port and the one above it: below those that the system gives out. */
+async function freePorts() {
+  for (;;) {
+    const port = 12_346 + Math.floor(Math.random() * 15_000);
+    if ((await isFree(port)) && (await isFree(port + 1))) return port;
+  }
+}
+
+async function isFree(port) {
+  const server = createServer();
+  const bound = new Promise((settle) => {
+    server.once('listening', () => settle(true)).once('error', () => settle(false));
+  });
+  server.listen(port);
+  if (!(await bound)) return false;
+  server.close();
+  await once(server, 'close');
+  return true;
+}
+
+function positive(name, text) {
+  const value = Number(text);
+  if (!(value > 0 && Number.isFinite(value)))
+    throw new RangeError(`--${name}: expected a number above 0, got ${text}`);
+  return value;
+}
