@@ -1,70 +1,14 @@
 /** Each example as a user runs it: in a process of its own, asked by real clients, held by a window, stopped by SIGTERM. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { io, type Socket } from 'socket.io-client';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import WebSocket from 'ws';
+import { Example } from './example.js';
 import { next, times, until } from './helpers.js';
 import { Folder, isAlive } from './processes.js';
-
-/** The primary of an example on a port of the system's choice, and what it says. Killed at its `await using`. */
-class Example implements AsyncDisposable {
-  readonly #process: ChildProcess;
-  readonly #lines: string[] = [];
-  readonly #exited: Promise<unknown[]>;
-
-  constructor(script: string, env: Record<string, string> = {}) {
-    const file = fileURLToPath(new URL(`../../examples/${script}`, import.meta.url));
-    this.#process = spawn(process.execPath, [file], {
-      env: { ...process.env, PORT: '0', ...env },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    this.#exited = once(this.#process, 'exit');
-    createInterface({ input: this.#process.stdout as Readable }).on('line', (line) => this.#lines.push(line));
-  }
-
-  signal(name: NodeJS.Signals): void {
-    this.#process.kill(name);
-  }
-
-  /** The first match, in all that it has said or will say. */
-  async says(pattern: RegExp): Promise<string> {
-    const found = await until(
-      () => pattern.exec(this.#lines.join('\n')) ?? this.#process.exitCode !== null,
-      `${pattern} from the example, which said: ${this.#lines.join('\n')}`,
-    );
-    if (typeof found === 'boolean') throw new Error(`ended before ${pattern}: ${this.#lines.join('\n')}`);
-    return found[0];
-  }
-
-  /** Where it serves, without the slash at the end. */
-  url(): Promise<string> {
-    return this.says(/(http|ws):\/\/127\.0\.0\.1:\d+/);
-  }
-
-  /** Asks it to end; it must do so by itself, with 0, and leave none of `replicas`. */
-  async ends(replicas: Iterable<number> = []): Promise<void> {
-    this.signal('SIGTERM');
-    await this.endsByItself(replicas);
-  }
-
-  async endsByItself(replicas: Iterable<number> = []): Promise<void> {
-    assert.equal(await this.#exited, [0, null], this.#lines.join('\n'));
-    assert.equal([...replicas].filter(isAlive), []);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process.exitCode === null) this.signal('SIGKILL');
-    await this.#exited;
-  }
-}
 
 interface Answer {
   readonly status: number | undefined;
@@ -147,6 +91,25 @@ test('http: the log is rotated, and each request is in the old one or in the new
   const lines = `${seen}${readFileSync(LOG, 'utf8')}`.split('\n').slice(0, -1);
   assert.is(lines.length, before + clients.answers.length);
   await example.ends(pids);
+});
+
+test('http: a reload by SIGHUP replaces the replicas, and no request fails', async () => {
+  using folder = new Folder();
+  await using example = new Example('http/main.js', { LOG: folder.at('access.log') });
+  const url = await example.url();
+  const old = await twoReplicas(async () => Number((await request(url)).body));
+  const clients = new Clients(8, () => url);
+  await clients.more();
+  example.signal('SIGHUP');
+  await until(() => ![...old].some(isAlive), 'the end of the old replicas');
+  await clients.more();
+  await clients.stop();
+  const fresh = await twoReplicas(async () => Number((await request(url)).body));
+  assert.equal(
+    [...fresh].filter((pid) => old.has(pid)),
+    [],
+  );
+  await example.ends(fresh);
 });
 
 test('fastify: settings are read as the one edition or the other, never half written', async () => {
