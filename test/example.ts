@@ -75,3 +75,10 @@ export class Example implements AsyncDisposable {
     await this.#exited;
   }
 }
+
+/** Asks until two replicas have answered. @returns their pids. */
+export async function twoReplicas(ask: () => Promise<number>): Promise<Set<number>> {
+  const pids = new Set<number>();
+  await until(async () => pids.add(await ask()).size >= 2, 'answers from two replicas');
+  return pids;
+}
