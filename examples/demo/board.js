@@ -1,26 +1,24 @@
-/** What there is to show at any moment: a row for each replica, calls a second, and the log of events. */
+/** What there is to show at any moment: a row for each replica, requests a second, and the log of events. */
+
+const SHOWN_AFTER_END = 3000; // ms
 
 export class Board {
   log = [];
-  rate = 0;
   #started = performance.now();
   #supervisor;
   #pool;
-  #load;
-  #rows = new Map();
-  #before = new Map();
-  #samples = [{ now: this.#started, answered: 0 }];
+  #traffic;
+  #ended = new Map(); // by pid: how, and when
+  #samples;
 
-  constructor(supervisor, pool, load) {
+  constructor(supervisor, pool, traffic) {
     this.#supervisor = supervisor;
     this.#pool = pool;
-    this.#load = load;
-    supervisor.on('down', ({ id, code, signal }) => {
-      const row = this.#rows.get(id);
-      if (row !== undefined) row.end = signal ?? `exit ${code}`;
-      this.restartShares();
+    this.#traffic = traffic;
+    this.#samples = [this.#sample()];
+    supervisor.on('down', ({ pid, code, signal }) => {
+      this.#ended.set(pid, { how: signal ?? `exit ${code}`, at: performance.now() });
     });
-    pool.on('refresh', () => this.restartShares());
   }
 
   /** Seconds since the beginning. */
@@ -37,56 +35,49 @@ export class Board {
     this.onEvent(event);
   }
 
-  /** Calls that each replica in rotation was handed since the last restartShares(), by pid. */
-  shares() {
-    return this.#handOuts((pid, calls) => calls - (this.#before.get(pid) ?? 0));
+  /** Looked at from time to time: what is a second ago is what the rates are reckoned from. */
+  look() {
+    this.#samples.push(this.#sample());
+    const { at } = this.#samples.at(-1);
+    while (this.#samples.length > 2 && at - this.#samples[1].at > 1000) this.#samples.shift();
   }
 
-  /** Counts shares from now on. */
-  restartShares() {
-    this.#before = this.#handOuts((_, calls) => calls);
-  }
-
-  /** One row a child of the supervisor, those that have gone for good included. */
+  /** One row a replica, those that ended a moment ago included. */
   rows() {
-    const shares = this.shares();
-    for (const { id, pid, state } of this.#supervisor.children()) {
-      const row = this.#rows.get(id) ?? { id };
-      this.#rows.set(id, row);
-      Object.assign(row, { pid, state, end: undefined, share: shares.get(pid) });
-    }
-    const present = new Set(this.#supervisor.children().map(({ id }) => id));
-    for (const row of this.#rows.values()) {
-      if (!present.has(row.id)) Object.assign(row, { state: 'gone', share: undefined });
-    }
-    return [...this.#rows.values()].map((row) => ({
-      ...row,
-      answered: this.#load.byPid.get(row.pid) ?? 0,
-      isOut: row.state === 'up' && row.share === undefined,
-    }));
+    const present = this.#supervisor.children().filter(({ pid }) => pid !== undefined);
+    const gone = [...this.#ended].filter(([, { at }]) => performance.now() - at < SHOWN_AFTER_END);
+    return [
+      ...present.map(({ pid, state }) => this.#row(pid, state)),
+      ...gone.map(([pid, { how }]) => ({ ...this.#row(pid, how), open: 0 })),
+    ];
   }
 
-  /** Looked at from time to time: takes the calls/s of the last second. */
   totals() {
-    const now = performance.now();
-    this.#samples.push({ now, answered: this.#load.answered });
-    while (this.#samples.length > 2 && now - this.#samples[1].now > 1000) this.#samples.shift();
-    const [first] = this.#samples;
-    if (now > first.now) this.rate = ((this.#load.answered - first.answered) * 1000) / (now - first.now);
-    const { paused, held, alive, original } = this.#pool.stats();
-    const { answered, wrong, lost } = this.#load;
-    const { rate } = this;
-    return { rate, answered, wrong, lost: lost.length, paused, held, alive, original };
+    const { answered, failed, cutOff } = this.#traffic.tally;
+    return {
+      rate: this.#rate((tally) => tally.answered),
+      answered,
+      failed,
+      cutOff,
+      paused: this.#pool.stats().paused,
+    };
   }
 
-  /** A call that was handed out is answered or unfinished. */
-  #handOuts(figure) {
-    const { replicas } = this.#pool.stats();
-    return new Map(
-      replicas.map(({ pid, unfinished }) => {
-        return [pid, figure(pid, (this.#load.byPid.get(pid) ?? 0) + unfinished)];
-      }),
-    );
+  #row(pid, state) {
+    const { open = 0, answered = 0 } = this.#traffic.tally.byPid[pid] ?? {};
+    return { pid, state, open, answered, rate: this.#rate(({ byPid }) => byPid[pid]?.answered ?? 0) };
+  }
+
+  #rate(figure) {
+    const first = this.#samples[0];
+    const last = this.#samples.at(-1);
+    return last.at > first.at
+      ? ((figure(last.tally) - figure(first.tally)) * 1000) / (last.at - first.at)
+      : 0;
+  }
+
+  #sample() {
+    return { at: performance.now(), tally: this.#traffic.tally };
   }
 }
 

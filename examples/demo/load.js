@@ -1,72 +1,122 @@
-/** Continuous load: a number of callers, each of which always has one call in flight and checks its answer. */
+/**
+ * The load, in a process of its own: clients that always have a request in flight, and check each answer. Started by
+ * traffic.js, which asks it things by message: node load.js URL CLIENTS
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BallermannError, call } from 'ballermann';
-import { fingerprint, readPieces } from './corpus.js';
+import { Client } from './client.js';
+import { now } from './clock.js';
+import { editionOf, PAGES } from './pages.js';
 
-export class Load {
-  answered = 0;
-  wrong = 0;
-  /** Calls that their replica had begun when it died: rejected, and asked again by the caller. */
-  died = [];
-  /** Errors of calls that should have been answered. */
-  lost = [];
-  /** Answers by the pid that gave them. */
-  byPid = new Map();
-  #pool;
-  #hashes = readPieces().map(fingerprint); // the primary's own computation
-  #next = 0;
-  #stopping = false;
-  #callers = [];
-  #askedAt = []; // by caller, its call in flight
+const REPORT_EVERY = 100; // ms
+const KEPT_FAILURES = 5;
 
-  constructor(pool) {
-    this.#pool = pool;
-  }
+const [url, clients] = process.argv.slice(2);
 
-  /** Calls that have been in flight since before a moment (performance.now()). */
-  askedBefore(moment) {
-    return this.#askedAt.filter((asked) => asked < moment).length;
-  }
+const tally = {
+  /** Answered with the right content. */
+  answered: 0,
+  failed: 0,
+  /** What the first failures were. */
+  failures: [],
+  /** Tries that ended with the replica that was killed; their requests were asked again. */
+  cutOff: 0,
+  /** By pid: connections open, connections opened in all, requests answered. */
+  byPid: {},
+};
+const connections = {
+  opened(pid) {
+    tally.byPid[pid] ??= { open: 0, opened: 0, answered: 0 };
+    tally.byPid[pid].open++;
+    tally.byPid[pid].opened++;
+  },
+  closed(pid) {
+    tally.byPid[pid].open--;
+  },
+};
 
-  start(callers) {
-    this.#callers = Array.from({ length: callers }, (_, caller) => this.#keepCalling(caller));
-  }
+let next = 0;
+let stopping = false;
+let killing; // the replica that is being killed on purpose
+let watched; // what is noted of each answer, while somebody wants to know
+const inFlight = []; // by client
 
-  /** From now on nothing new is asked. Resolves when what is in flight is answered. */
+/** What traffic.js can ask. */
+const asks = {
+  async killing(pid) {
+    killing = pid;
+  },
+  async killed() {
+    killing = undefined;
+  },
+  async watch() {
+    watched = [];
+  },
+  /** What was noted since watch(), of all requests that are asked by now. */
+  async watched() {
+    await Promise.all(inFlight);
+    const noted = watched;
+    watched = undefined;
+    return noted;
+  },
   async stop() {
-    this.#stopping = true;
-    await Promise.all(this.#callers);
-  }
+    stopping = true;
+    await running;
+    return tally;
+  },
+};
 
-  async #keepCalling(caller) {
-    while (!this.#stopping) {
-      const piece = this.#next++ % this.#hashes.length;
-      this.#askedAt[caller] = performance.now();
-      await this.#ask(piece);
-    }
-    this.#askedAt[caller] = undefined;
-  }
+process.on('message', async ({ id, ask, argument }) => {
+  process.send({ id, answer: await asks[ask](argument) });
+});
+process.once('disconnect', () => process.exit());
+process.on('SIGINT', () => {
+  stopping = true; // a terminal sends Ctrl-C to all at once
+});
+setInterval(() => process.send({ tally }), REPORT_EVERY).unref();
 
-  async #ask(piece) {
+const running = Promise.all(Array.from({ length: Number(clients) }, (_, i) => keepAsking(i)));
+
+async function keepAsking(i) {
+  const client = new Client(url, connections);
+  while (!stopping) {
+    inFlight[i] = askOne(client, next++ % PAGES);
+    await inFlight[i];
+  }
+  client.close();
+}
+
+async function askOne(client, page) {
+  const asked = now();
+  try {
+    const { status, headers, text } = await untilAnswered(client, page);
+    if (status !== 200) throw new Error(`status ${status}`);
+    const edition = editionOf(page, text);
+    if (edition === undefined) throw new Error(`page ${page} is not whole`);
+    const [began, ended] = headers['x-ran'].split(' ').map(Number);
+    tally.answered++;
+    tally.byPid[headers['x-pid']].answered++;
+    watched?.push({ asked, began, ended, edition, release: headers['x-release'] });
+  } catch (error) {
+    if (tally.failed++ < KEPT_FAILURES) tally.failures.push(error.message);
+    await sleep(20);
+  }
+}
+
+/** Asks again what was cut off by the kill: to read a page twice does no harm. All other errors are failures. */
+async function untilAnswered(client, page) {
+  for (;;) {
     try {
-      const { pid, hash } = await call(this.#pool, { piece });
-      this.byPid.set(pid, (this.byPid.get(pid) ?? 0) + 1);
-      this.check(piece, hash);
+      return await client.ask(page);
     } catch (error) {
-      if (!(error instanceof BallermannError)) throw error;
-      if (error.code === 'ERR_REPLICA_DIED') {
-        this.died.push(error);
-        await this.#ask(piece); // computing a hash twice does no harm
-      } else {
-        this.lost.push(error);
-        await sleep(20);
-      }
+      if (!isCutOff(error)) throw error;
+      tally.cutOff++;
     }
   }
+}
 
-  check(piece, hash) {
-    this.answered++;
-    if (hash !== this.#hashes[piece]) this.wrong++;
-  }
+/** Nobody knows who had a connection that broke before its first answer: at the time of a kill, the killed one. */
+function isCutOff({ code, pid }) {
+  const isBroken = code === 'ECONNRESET' || code === 'EPIPE';
+  return isBroken && killing !== undefined && (pid === undefined || pid === killing);
 }

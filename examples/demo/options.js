@@ -3,22 +3,24 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 
-const DEFAULTS = { replicas: Math.max(4, availableParallelism()), seconds: 20, ratio: 0.7 };
+const DEFAULTS = { replicas: Math.max(4, availableParallelism()), clients: 64, seconds: 20 };
 
-const HELP = `Usage: npm start -- [--replicas n] [--seconds s] [--ratio r]
+const HELP = `Usage: npm start -- [--replicas n] [--clients n] [--seconds s]
 
-Forks replicas that hash real text, keeps 32 calls in flight through a pool over them, and shows how the pool
-hands out, what becomes of the calls of a replica that is killed, when replacements come in, and a maintenance
-window under load. Every answer is checked. Ends by itself.
+Runs an HTTP server in several replicas, under load from a process of its own, and shows how connections are spread,
+what a kill costs, a maintenance window and a reload in which no request fails, a reload to a broken build, and an
+orderly end. Every answer is checked. Ends by itself.
 
   --replicas n  how many replicas, 2 to 64 (default here: ${DEFAULTS.replicas})
+  --clients n   how many clients, each with a request in flight, 2 to 512 (default: ${DEFAULTS.clients})
   --seconds s   how long the whole takes, about; 6 to 55 (default: ${DEFAULTS.seconds})
-  --ratio r     part of the replicas that must be alive, or the pool takes all replacements in;
-                above 1/replicas, up to 1 (default: ${DEFAULTS.ratio})
   --help        this text
 
-Exit code: 0; 1 where an answer was wrong, a call was lost or something else was not as it should be; 2 for a
-knob that cannot be used.`;
+The last line says how many requests there were and how many failed. Those that were running in the replica that is
+killed have a figure of their own, and are asked again.
+
+Exit code: 0; 1 where a request failed or something else was not as it should be; 2 for a knob that cannot be used;
+130 after Ctrl-C.`;
 
 /** The knobs. Ends the process where help was asked for or a knob cannot be used. */
 export function readOptions() {
@@ -26,8 +28,8 @@ export function readOptions() {
     const { values } = parseArgs({
       options: {
         replicas: { type: 'string' },
+        clients: { type: 'string' },
         seconds: { type: 'string' },
-        ratio: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     });
@@ -35,26 +37,20 @@ export function readOptions() {
       console.log(HELP);
       process.exit(0);
     }
-    return checked(values);
+    return {
+      replicas: number('replicas', values.replicas, 2, 64, Number.isInteger),
+      clients: number('clients', values.clients, 2, 512, Number.isInteger),
+      seconds: number('seconds', values.seconds, 6, 55),
+    };
   } catch (error) {
     console.error(`demo: ${error.message}\nSee: npm start -- --help`);
     process.exit(2);
   }
 }
 
-function checked(values) {
-  const replicas = number('replicas', values.replicas, 'a whole number from 2 to 64', (n) => {
-    return Number.isInteger(n) && n >= 2 && n <= 64;
-  });
-  const seconds = number('seconds', values.seconds, 'a number from 6 to 55', (n) => n >= 6 && n <= 55);
-  const least = 1 / replicas;
-  const range = `a number above 1/replicas (here ${least.toFixed(3)}) and up to 1`;
-  const ratio = number('ratio', values.ratio, range, (n) => n > least && n <= 1);
-  return { replicas, seconds, ratio };
-}
-
-function number(name, text, expected, fits) {
+function number(name, text, least, most, fits = Number.isFinite) {
   const value = text === undefined ? DEFAULTS[name] : Number(text);
-  if (text?.trim() !== '' && fits(value)) return value;
-  throw new Error(`--${name} must be ${expected}, not '${text ?? value}'`);
+  if (text?.trim() !== '' && fits(value) && value >= least && value <= most) return value;
+  const kind = fits === Number.isInteger ? 'a whole number' : 'a number';
+  throw new Error(`--${name} must be ${kind} from ${least} to ${most}, not '${text}'`);
 }

@@ -1,135 +1,126 @@
-/** What happens to the pool, one scene after another, and what must hold in each. */
+/** What happens to the servers, one scene after another, and what must hold in each. */
 
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { applyWithin, call, ping, transaction } from 'ballermann';
+import { applyWithin, ping } from 'ballermann';
 import { count } from './board.js';
+import { now } from './clock.js';
+import { writePages } from './pages.js';
 
-/** Hand-outs are even, to the last one. */
-export async function balanceScene({ board, signal, expect, summary }, ms) {
-  board.say('1  balance: every replica is handed the same number of calls');
-  board.restartShares();
+const LONGEST_WINDOW = 2000; // ms; a held request is answered with 503 after `shutdown`, 5 s
+
+/** Every replica has its part of the connections. */
+export async function balanceScene({ supervisor, traffic, board, signal, expect, summary }, ms) {
+  board.say('1  balance: connections are spread over the replicas');
+  const opened = (pid) => traffic.tally.byPid[pid]?.opened ?? 0;
+  const pids = supervisor.children().map(({ pid }) => pid);
+  const before = pids.map(opened);
   await sleep(ms, undefined, { signal });
-  const shares = [...board.shares().values()];
-  const least = Math.min(...shares);
-  const most = Math.max(...shares);
-  const total = count(shares.reduce((sum, share) => sum + share, 0));
-  const each = least === most ? `${count(least)} each` : `${count(least)} or ${count(most)} each`;
-  board.say(`   ${total} calls over ${shares.length} replicas: ${each}`);
-  expect(most - least <= 1, `hand-outs were not even: ${shares.join(' ')}`);
-  summary.push(['balance', `${total} calls handed out, ${each}`]);
+  const shares = pids.map((pid, i) => opened(pid) - before[i]);
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  const text = `${count(total)} new connections: ${count(Math.min(...shares))} to ${count(Math.max(...shares))} a replica`;
+  board.say(`   ${text}`);
+  expect(Math.min(...shares) > 0, `a replica had no connection: ${shares.join(' ')}`);
+  summary.push(['balance', text]);
 }
 
-/** One replica is killed; above the ratio its replacement stays out of the pool. */
-export async function killScene(stage, ms) {
-  const { supervisor, pool, board, ratio, signal, expect, summary } = stage;
+/** A kill costs what was running in that replica, and nothing else. */
+export async function killScene({ supervisor, traffic, board, signal, expect, summary }, ms) {
   board.say('2  SIGKILL of one replica');
+  const [{ pid }] = supervisor.children();
   const up = once(supervisor, 'up', { signal });
-  const refreshed = once(pool, 'refresh', { signal });
-  refreshed.catch(() => {}); // at this ratio it may not come
-  const { alive, original } = await kill(stage);
+  const down = once(supervisor, 'down', { signal });
+  for (const event of [up, down]) event.catch(() => {}); // awaited below, unless the scene ends before
+  await traffic.killing(pid);
+  const killed = now();
+  process.kill(pid, 'SIGKILL');
+  await down;
+  await sleep(200, undefined, { signal }); // every client has seen it by then
+  await traffic.killed();
   const [replacement] = await up;
-  if (alive / original < ratio) {
-    await refreshed;
-    board.say(`   ${alive}/${original} is below the ratio ${ratio}: replacement ${replacement.pid} is in`);
-    expect(pool.pids().includes(replacement.pid), 'the replacement did not come in');
-    return sleep(ms, undefined, { signal });
-  }
-  board.say(
-    `   ${alive}/${original} is not below the ratio ${ratio}: replacement ${replacement.pid} stays out`,
-  );
+  board.say(`   replaced by ${replacement.pid}, ready ${Math.round(now() - killed)} ms after the kill`);
   await sleep(ms, undefined, { signal });
-  expect(!pool.pids().includes(replacement.pid), 'the replacement came in above the ratio');
-  expect(pool.pids().length === alive, `${pool.pids().length} replicas are in the pool, not ${alive}`);
-  summary.push(['ratio', `at ${alive}/${original}, not below ${ratio}, the replacement stayed out`]);
+  const { cutOff, byPid } = traffic.tally;
+  const text = `cut off by the kill: ${cutOff}, asked again`;
+  board.say(`   ${text}`);
+  expect(byPid[replacement.pid]?.answered > 0, 'the replacement answered nothing');
+  summary.push(['kill', text]);
 }
 
-/** Replicas are killed until the ratio is crossed; the refresh brings every replacement in. */
-export async function refreshScene(stage, ms) {
-  const { supervisor, pool, board, ratio, signal, expect, summary } = stage;
-  const { original } = pool.stats();
-  board.say('3  kills until the pool is below the ratio');
-  const before = new Set(pool.pids());
-  const refreshed = once(pool, 'refresh', { signal });
-  let { alive } = pool.stats();
-  while (alive / original >= ratio) {
-    await sleep(ms / 2 / original, undefined, { signal });
-    ({ alive } = await kill(stage));
-    board.say(`   ${alive} of ${original} left in the pool`);
-  }
-  await refreshed;
-  const all = supervisor.children().map(({ pid }) => pid);
-  const fresh = pool.pids().filter((pid) => !before.has(pid)).length;
-  board.say(`   below ${ratio}: refreshed, ${pool.pids().length} in the pool, ${fresh} of them new`);
-  expect(
-    all.every((pid) => pool.pids().includes(pid)) && all.length === original,
-    `after the refresh the pool has ${pool.pids().length} of ${all.length} replicas`,
-  );
-  summary.push(['refresh', `at ${alive}/${original}, below ${ratio}, every replacement came in: ${fresh}`]);
-  await sleep(ms / 2, undefined, { signal });
-}
-
-/** A maintenance window under load, with a transaction that is open when it is asked for. */
-export async function windowScene({ name, pool, load, board, signal, expect, summary }, ms) {
-  board.say('4  applyWithin(name, fn, (pid) => ping(pid)); a transaction is open');
-  const answeredByEach = () => Promise.all(pool.pids().map((pid) => call(pid, { ask: 'answered' })));
-  let transactionEnded = false;
-  const open = transaction(name, async (pid) => {
-    const { hash } = await call(pid, { piece: 0 });
-    load.check(0, hash);
-    await sleep(200, undefined, { signal });
-    transactionEnded = true;
-  });
-  open.catch(() => {}); // looked at below
-
-  const asked = performance.now();
-  let closed;
-  let held;
+/** Maintenance that would spoil each request that runs meanwhile: none does. */
+export async function windowScene({ name, folder, traffic, board, signal, expect, summary }, ms) {
+  board.say('3  applyWithin(name, rewrite all pages in place, (pid) => ping(pid))');
+  const asked = now();
+  await traffic.watch();
+  let from;
+  let to;
   await applyWithin(
     name,
     async () => {
-      closed = performance.now();
-      board.say(`   every replica idle after ${Math.round(closed - asked)} ms; maintenance begins`);
-      expect(transactionEnded, 'the window did not wait for the transaction');
-      const before = await answeredByEach();
-      await sleep(ms / 2, undefined, { signal });
-      const running = pool.stats().replicas.reduce((sum, { unfinished }) => sum + unfinished, 0);
-      const after = await answeredByEach();
-      ({ held } = pool.stats());
-      const ran = after.reduce((sum, answered, i) => sum + answered - before[i], 0);
-      board.say(`   inside: ${running + ran} calls running or answered, ${held} held`);
-      expect(running + ran === 0, `${running + ran} calls ran inside the window`);
+      from = now();
+      board.say(`   every replica idle after ${Math.round(from - asked)} ms; the pages are written`);
+      await writePages(folder, 2, Math.min(ms / 2, LONGEST_WINDOW), signal);
+      to = now();
     },
     (pid) => ping(pid),
   );
-  await open;
-  const length = Math.round(performance.now() - asked);
-  const ended = performance.now();
-  while (load.askedBefore(ended) > 0 && performance.now() < ended + 5000) {
-    await sleep(5, undefined, { signal });
-  }
-  expect(load.askedBefore(ended) === 0, 'held calls were not answered after the window');
-  expect(load.lost.length === 0, `${load.lost.length} calls were lost`);
-  board.say(`   over after ${length} ms; the ${held} held calls are answered, lost: ${load.lost.length}`);
-  summary.push(['window', `${length} ms, 0 calls inside, ${held} held and answered after it`]);
-  board.restartShares();
+  const answers = await traffic.watched();
+  const inside = answers.filter(({ began, ended }) => began <= to && ended >= from).length;
+  const held = answers.filter((answer) => answer.asked < to && answer.began > to).length;
+  const stale = answers.filter(({ began, edition }) => began > to && edition !== 2).length;
+  const text = `${Math.round(to - from)} ms, ${held} requests held, ${inside} ran inside`;
+  board.say(`   over: ${text}`);
+  expect(inside === 0, `${inside} requests ran inside the window`);
+  expect(held > 0, 'no request was held');
+  expect(stale === 0, `${stale} answers after the window were of the old edition`);
+  summary.push(['window', text]);
   await sleep(ms / 2, undefined, { signal });
 }
 
-/** Kills a replica that has work and tells what became of its calls; answers what was then left of the pool. */
-async function kill({ supervisor, pool, load, board, signal }) {
-  const { replicas, redirected, original } = pool.stats();
-  const { pid } = replicas.reduce((a, b) => (b.unfinished > a.unfinished ? b : a));
-  blockFor(1); // a timer fires just after calls have gone out: let the replica begin them
-  process.kill(pid, 'SIGKILL');
-  await once(supervisor, 'down', { signal });
-  await sleep(100, undefined, { signal }); // its calls are settled when its channel has closed
-  const begun = load.died.filter((error) => error.pid === pid).length;
-  const moved = pool.stats().redirected - redirected;
-  board.say(`   ${pid} killed: ${begun} calls begun, rejected; ${moved} not begun, redirected`);
-  return { alive: replicas.length - 1, original };
+/** New replicas first, then the old ones leave: the next release takes over. */
+export async function reloadScene(
+  { supervisor, folder, replicas, traffic, board, signal, expect, summary },
+  ms,
+) {
+  board.say('4  reload({ env: release 2 })');
+  const old = new Set(supervisor.children().map(({ pid }) => pid));
+  const began = now();
+  await supervisor.reload({
+    env: { FOLDER: folder, RELEASE: '2' },
+    maxUnavailable: Math.ceil(replicas / 8),
+  });
+  const reloaded = now();
+  await traffic.watch();
+  await sleep(ms, undefined, { signal });
+  const answers = await traffic.watched();
+  const late = answers.filter((answer) => answer.began > reloaded && answer.release !== '2').length;
+  const left = supervisor.children().filter(({ pid }) => old.has(pid)).length;
+  const text = `${old.size} replicas replaced in ${Math.round(reloaded - began)} ms, failed: ${traffic.tally.failed}`;
+  board.say(`   ${text}`);
+  expect(left === 0, `${left} old replicas are still there`);
+  expect(answers.length > 0 && late === 0, `${late} answers after the reload were of the old release`);
+  summary.push(['reload', text]);
 }
 
-function blockFor(ms) {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+/** A build that does not start changes nothing. */
+export async function brokenScene({ supervisor, folder, board, signal, expect, summary }, ms) {
+  board.say('5  reload({ exec: a build that does not start })');
+  const exec = join(folder, 'broken.mjs');
+  await writeFile(exec, 'process.exit(1);\n');
+  const pids = () =>
+    supervisor
+      .children()
+      .map(({ pid }) => pid)
+      .join(' ');
+  const before = pids();
+  const refusal = await supervisor.reload({ exec }).catch((error) => error);
+  signal.throwIfAborted();
+  expect(refusal?.code === 'ERR_START_FAILED', `a broken build was not refused: ${refusal}`);
+  expect(pids() === before, 'a broken build has changed the replicas');
+  const text = `refused with ${refusal?.code}, the replicas go on`;
+  board.say(`   ${text}`);
+  summary.push(['broken', text]);
+  await sleep(ms, undefined, { signal });
 }

@@ -22,9 +22,14 @@ function printLines(board, title) {
   line(0, title);
   board.onEvent = ({ seconds, text }) => line(seconds, text);
   const timer = setInterval(() => {
+    board.look();
     const { rate, answered } = board.totals();
-    const shares = [...board.shares().values()].map(count).join(' ');
-    line(board.seconds, `  ${count(rate)} calls/s, ${count(answered)} answered; hand-outs ${shares}`);
+    const rows = board.rows().filter(({ open, rate }) => open > 0 || rate > 0);
+    const shares = rows.map((row) => `${count(row.rate)} (${row.open})`).join(', ');
+    line(
+      board.seconds,
+      `  ${count(rate)} requests/s, ${count(answered)} answered; each (its connections): ${shares}`,
+    );
   }, 1000);
   return () => clearInterval(timer);
 }
@@ -56,45 +61,44 @@ function redraw(board, title, seconds) {
 }
 
 function picture(board, title, seconds, height) {
-  const totals = board.totals();
+  board.look();
   const replicas = board.rows();
-  const most = Math.max(1, ...replicas.map(({ share }) => share ?? 0));
-  const sum = replicas.reduce((total, { share = 0 }) => total + share, 0);
+  const most = Math.max(1, ...replicas.map(({ rate }) => rate));
   const shown = replicas.slice(0, Math.max(4, height - 14));
   const hidden = replicas.length - shown.length;
   const lines = [
     `${bold(title)}${dim(`   ${Math.min(board.seconds, seconds).toFixed(1)} of about ${seconds} s`)}`,
     '',
-    dim('    pid  state             hand-outs  share                            answered'),
-    ...shown.map((row) => replicaLine(row, most, sum)),
+    dim('    pid  state       connections  requests/s                              answered'),
+    ...shown.map((row) => replicaLine(row, most)),
     ...(hidden > 0 ? [dim(`         and ${hidden} more`)] : []),
     '',
-    `  ${totalsLine(totals)}`,
+    `  ${totalsLine(board.totals())}`,
     '',
   ];
   const room = Math.max(1, height - lines.length);
   return [...lines, ...board.log.slice(-room).map(logLine)];
 }
 
-function replicaLine({ pid, state, end, isOut, share, answered }, most, sum) {
-  const id = String(pid ?? '').padStart(7);
-  const text = isOut ? 'up, not in pool' : end !== undefined ? `${state}, ${end}` : state;
-  const paint = isOut ? yellow : state === 'up' ? green : state === 'gone' ? dim : red;
-  const handOuts = share === undefined ? '' : count(share);
-  const length = share === undefined ? 0 : Math.round((share / most) * BAR);
-  const bar = '█'.repeat(length).padEnd(BAR);
-  const part = share === undefined || sum === 0 ? '' : `${((100 * share) / sum).toFixed(1)}%`;
-  return `${id}  ${paint(text.padEnd(16))}  ${handOuts.padStart(8)}  ${bar} ${part.padStart(6)}  ${count(answered).padStart(7)}`;
+function replicaLine({ pid, state, open, rate, answered }, most) {
+  const paint = state === 'up' ? green : state === 'starting' || state === 'stopping' ? yellow : red;
+  const bar = '█'.repeat(Math.round((rate / most) * BAR)).padEnd(BAR);
+  return [
+    String(pid).padStart(7),
+    paint(state.padEnd(10)),
+    count(open).padStart(11),
+    `${count(rate).padStart(10)}  ${bar}`,
+    count(answered).padStart(8),
+  ].join('  ');
 }
 
-function totalsLine({ rate, answered, wrong, lost, paused, held, alive, original }) {
-  const alarm = (number) => (number > 0 ? red(count(number)) : '0');
+function totalsLine({ rate, answered, failed, cutOff, paused }) {
   return [
-    `${bold(count(rate))} calls/s`,
+    `${bold(count(rate))} requests/s`,
     `${count(answered)} answered`,
-    `wrong ${alarm(wrong)}`,
-    `lost ${alarm(lost)}`,
-    paused ? yellow(`window: ${held} held`) : `in pool ${alive} of ${original}`,
+    `failed ${failed > 0 ? red(count(failed)) : '0'}`,
+    `cut off by the kill ${cutOff}`,
+    paused ? yellow('window: requests are held') : 'open',
   ].join(dim(' · '));
 }
 

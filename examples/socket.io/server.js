@@ -1,0 +1,17 @@
+/**
+ * A Socket.IO server as any other, long polling allowed: tells who answers, and echoes. A poll is a request that runs until
+ * there is something to tell, and a window or a reload waits for it: 25 s by default, `pingInterval` here.
+ */
+
+import { createServer } from 'node:http';
+import { Server } from 'socket.io';
+
+const { PORT = '8000' } = process.env;
+const server = createServer();
+const io = new Server(server, { pingInterval: 2000 });
+
+io.on('connection', (socket) => {
+  socket.on('echo', (text, reply) => reply({ pid: process.pid, text }));
+});
+
+server.listen(Number(PORT), '127.0.0.1');
