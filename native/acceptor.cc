@@ -205,7 +205,7 @@ class Polling {
       if (verdict != Verdict::kAccept) return hold(verdict);
       const int accepted = accept_from(fd_);
       if (accepted >= 0) {
-        if (takes_turns_) gate_.accepted();
+        if (takes_turns_) gate_.accepted(uv_hrtime());
         hand_over(accepted);
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         gate_.nothing_waits();

@@ -1,13 +1,14 @@
 // Which of the replicas that share a listening socket may accept its next connection. No Node in it.
 //
 // Each replica counts in shared memory what it accepts. One that is ahead of a fellow leaves the next
-// connection to it if the fellow is idle, and can take it at once; if the fellow is at work, only from kLead
-// on, or the fast would wait for the slow. It does not where the fellow could not take it: it is not serving,
-// it holds a window, or its event loop does not turn. Counts are compared by their difference, so they may
-// wrap.
+// connection to it if the fellow is idle, and can take it at once; if the fellow is at work, or connections
+// come fast, only from a larger lead on, or the fast would wait for the slow. It does not where the fellow
+// could not take it: it is not serving, it holds a window, or its event loop does not turn. Counts are
+// compared by their difference, so they may wrap.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "layout.hpp"
@@ -16,6 +17,11 @@ namespace ballermann {
 
 // By how many connections a replica may be ahead of another that is at work.
 inline constexpr int32_t kLead = 16;
+
+// What counts as lately, in ns, and how many connections accepted lately allow one more of lead over an idle
+// fellow.
+inline constexpr double kLately = 10'000'000;
+inline constexpr double kPerLead = 4;
 
 // How long others wait for a replica whose event loop does not turn, in ns.
 inline constexpr int64_t kPatience = 20'000'000;
@@ -87,12 +93,17 @@ class Gate {
     Verdict verdict = Verdict::kAccept;
     for_each_other([&](uint32_t slot, uint32_t count) {
       const int32_t lead = ahead(own(), count);
-      if (lead > 0 && (lead >= kLead || is_in_poll(slot)) && waits_for(slot, now)) verdict = Verdict::kAhead;
+      const int32_t limit = is_in_poll(slot) ? lead_over_idle(now) : kLead;
+      if (lead >= limit && waits_for(slot, now)) verdict = Verdict::kAhead;
     });
     return verdict;
   }
 
-  void accepted() { set_own(at_least_one(own() + 1)); }
+  void accepted(uint64_t now) {
+    set_own(at_least_one(own() + 1));
+    recent_ = recent(now) + 1;
+    recent_at_ = now;
+  }
 
   // No connection waits: whoever was waited for may have slept with good reason.
   void nothing_waits() { ++round_; }
@@ -124,6 +135,17 @@ class Gate {
     }
   }
 
+  // What this replica accepted lately, where what is older counts less.
+  double recent(uint64_t now) const {
+    return recent_ * std::exp(-static_cast<double>(now - recent_at_) / kLately);
+  }
+
+  // Waiting for an idle fellow costs a turn of its loop for each connection. That is nothing where they come
+  // one by one, and all there is where they come by the thousand.
+  int32_t lead_over_idle(uint64_t now) const {
+    return std::min(kLead, 1 + static_cast<int32_t>(recent(now) / kPerLead));
+  }
+
   bool is_in_poll(uint32_t slot) const {
     return segment_.slots[slot].loop_clock.load(std::memory_order_relaxed) == 0;
   }
@@ -146,6 +168,8 @@ class Gate {
   Listener& listener_;
   const uint32_t self_;
   uint64_t could_accept_ = 0;  // when this replica last could have
+  double recent_ = 0;
+  uint64_t recent_at_ = 0;
   uint32_t round_ = 1;
   std::vector<Seen> seen_;  // by slot
 };
