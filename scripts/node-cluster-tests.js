@@ -6,17 +6,13 @@
  *
  * FOLDER is the folder `test` of a checkout of Node, best of the version that runs this.
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { killRun, leftovers, MARK } from './sessions.js';
-
-/** ms that the processes of a test have to end after the test itself has ended. */
-const GRACE = 1_000;
+import { boundedRun, positive } from './bounded-run.js';
 
 const adapter = fileURLToPath(new URL('node-cluster-tests/adapter.cjs', import.meta.url));
 
@@ -41,12 +37,8 @@ const intended = {
   }),
 };
 
-const timeout = positive('timeout', values.timeout) * 1_000;
+const timeoutMs = positive('timeout', values.timeout) * 1_000;
 const repeat = Math.ceil(positive('repeat', values.repeat));
-
-const running = new Set();
-process.once('exit', () => running.forEach(killRun));
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 
 const counts = { passed: 0, skipped: 0, 'fails bare': 0, intended: 0, FAILED: 0 };
 for (const file of testFiles()) {
@@ -98,41 +90,17 @@ function flagsOf(file) {
 async function runTest(file, options) {
   const started = performance.now();
   const mark = `${process.pid}/${started}`;
-  const child = spawn(process.execPath, [...flagsOf(file), join(root, file)], {
+  const { end, output, hung, problems } = await boundedRun([...flagsOf(file), join(root, file)], {
     cwd: root,
-    detached: true,
     env: {
-      ...process.env,
-      [MARK]: mark,
       BALLERMANN_STICKY: values.sticky ? '1' : '',
       NODE_OPTIONS: options.join(' '), // inherited, also by a primary that the test itself starts
       NODE_COMMON_PORT: String(await freePorts()),
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    mark,
+    timeoutMs,
   });
-  const run = { session: child.pid, mark };
-  running.add(run);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text) => {
-      output += text;
-    });
-  }
-  const problems = [];
-  const timer = setTimeout(() => {
-    problems.push(`hung: not done after ${timeout / 1_000} s`);
-    killRun(run);
-  }, timeout);
-  const closed = once(child, 'close');
-  const [code, signal] = await once(child, 'exit');
-  clearTimeout(timer);
-  if (problems.length === 0) {
-    if (code !== 0) problems.push(signal ?? `exit code ${code}`);
-    for (const { command } of await leftovers(run, GRACE)) problems.push(`left a process behind: ${command}`);
-  }
-  killRun(run);
-  running.delete(run);
-  await closed;
+  if (!hung && end !== 'exit code 0') problems.unshift(end);
   const isSkipped = problems.length === 0 && /^1\.\.0 # Skipped/m.test(output);
   return {
     verdict: isSkipped ? 'skipped' : problems.length > 0 ? 'FAILED' : 'passed',
@@ -160,11 +128,4 @@ async function isFree(port) {
   server.close();
   await once(server, 'close');
   return true;
-}
-
-function positive(name, text) {
-  const value = Number(text);
-  if (!(value > 0 && Number.isFinite(value)))
-    throw new RangeError(`--${name}: expected a number above 0, got ${text}`);
-  return value;
 }

@@ -4,17 +4,11 @@
  *
  *   node scripts/test.js [part of a file name ...] [--timeout seconds] [--jobs count]
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, stripVTControlCharacters } from 'node:util';
-import { killRun, leftovers, MARK } from './sessions.js';
-
-/** How long what a test started may take to end after the test itself has ended. */
-const GRACE_MS = 1_000;
+import { boundedRun, positive } from './bounded-run.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const compiled = join(root, 'out', 'test');
@@ -29,16 +23,6 @@ const { values, positionals } = parseArgs({
 });
 const timeoutMs = positive('timeout', values.timeout) * 1_000;
 const jobs = Math.ceil(positive('jobs', values.jobs));
-
-const running = new Set();
-for (const [signal, number] of [
-  ['SIGINT', 2],
-  ['SIGTERM', 15],
-  ['SIGHUP', 1],
-]) {
-  process.once(signal, () => process.exit(128 + number));
-}
-process.once('exit', () => running.forEach(killRun));
 
 const files = testFiles();
 const queue = [...files];
@@ -68,44 +52,14 @@ async function runFile(file) {
   const started = performance.now();
   const mark = `${process.pid}/${file}`;
   const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {};
-  const child = spawn(process.execPath, ['--enable-source-maps', join(compiled, file)], {
+  const { end, output, hung, problems } = await boundedRun(['--enable-source-maps', join(compiled, file)], {
     cwd: root,
-    detached: true,
-    env: { ...process.env, ...colour, [MARK]: mark },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    env: colour,
+    mark,
+    timeoutMs,
   });
-  const run = { session: child.pid, mark };
-  running.add(run);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text) => {
-      output += text;
-    });
-  }
-  const closed = once(child, 'close');
-
-  const problems = [];
-  const timer = setTimeout(() => {
-    problems.push(`hung: not done after ${timeoutMs / 1_000} s`);
-    killRun(run);
-  }, timeoutMs);
-  const [code, signal] = await once(child, 'exit');
-  clearTimeout(timer);
-  const hung = problems.length > 0;
-
-  if (!hung) {
-    const left = await leftovers(run, GRACE_MS);
-    for (const { pid, command } of left) problems.push(`left a process behind: ${pid} ${command}`);
-  }
-  killRun(run);
-  running.delete(run);
-  // Nobody is left to write, but what was written may still be on its way.
-  await Promise.race([closed, sleep(GRACE_MS, undefined, { ref: false })]);
-  child.stdout.destroy();
-  child.stderr.destroy();
 
   const { total, passed, skipped, reported } = countTests(output);
-  const end = signal ?? `exit code ${code}`;
   if (!hung) {
     if (!reported) problems.push(`ended without a result: ${end}`);
     else if (total + skipped === 0) problems.push('holds no test that ran');
@@ -157,11 +111,4 @@ function summarize() {
   }
   console.log(`${passed} passed, ${failed} failed`);
   if (failed > 0 || passed === 0) process.exitCode = 1;
-}
-
-function positive(name, text) {
-  const value = Number(text);
-  if (!(value > 0 && Number.isFinite(value)))
-    throw new RangeError(`--${name}: expected a number above 0, got ${text}`);
-  return value;
 }
