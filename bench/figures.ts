@@ -14,6 +14,17 @@ export function spread(numbers: readonly number[]): Spread {
   return { median, min: at(0), max: at(sorted.length - 1) };
 }
 
+/** Of each round's figure to another's in the same round; the median. NaN where there is no other. */
+export function medianRatio(figures: readonly number[], others: readonly number[] = []): number {
+  return spread(figures.map((figure, round) => figure / (others[round] ?? Number.NaN))).median;
+}
+
+/** Whether a target is reached. @param reached NaN: not measured. */
+export function verdictOf(reached: number, isMet: boolean): string {
+  if (Number.isNaN(reached)) return 'not measured';
+  return isMet ? 'met' : 'MISSED';
+}
+
 /** The lowest of the numbers that `part` of them do not exceed. */
 export function quantile(numbers: readonly number[], part: number): number {
   const sorted = [...numbers].sort((a, b) => a - b);

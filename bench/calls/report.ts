@@ -1,6 +1,6 @@
 /** The tables of a run, and which targets are met. */
 
-import { spread, threeDigits } from '../figures.js';
+import { medianRatio, spread, threeDigits, verdictOf } from '../figures.js';
 import { table } from '../tables.js';
 import { type Case, FLAT_OUT, targets } from './cases.js';
 
@@ -37,16 +37,13 @@ export function verdicts(results: readonly Measured[], markdown: boolean): strin
     const ours = result?.series.find(({ name }) => name === 'ballermann');
     const reached =
       ours === undefined || result === undefined ? Number.NaN : ratio(ours, result.series, target.peer);
-    const verdict = Number.isNaN(reached) ? 'not measured' : reached >= target.ratio ? 'met' : 'MISSED';
     const shown = target.ratio < 1 && target.inFlight === 1 ? 1 / reached : reached;
-    return [target.text, threeDigits(shown), verdict];
+    return [target.text, threeDigits(shown), verdictOf(reached, reached >= target.ratio)];
   });
   return table(['target', 'ratio', ''], rows, markdown);
 }
 
 /** To a peer in the same round; the median. */
 function ratio(one: Series, all: readonly Series[], peer: string): number {
-  const other = all.find(({ name }) => name === peer);
-  if (other === undefined) return Number.NaN;
-  return spread(one.rounds.map((figure, round) => figure / (other.rounds[round] ?? Number.NaN))).median;
+  return medianRatio(one.rounds, all.find(({ name }) => name === peer)?.rounds);
 }

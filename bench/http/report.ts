@@ -1,6 +1,6 @@
 /** The tables of a run, and which targets are met. */
 
-import { spread, threeDigits } from '../figures.js';
+import { medianRatio, spread, threeDigits, verdictOf } from '../figures.js';
 import { table } from '../tables.js';
 import { type Case, type Contender, type Target, targets } from './cases.js';
 
@@ -60,8 +60,7 @@ export function verdicts(results: readonly Measured[], markdown: boolean): strin
     const reached = figureOf(target, results);
     const { atLeast = 0, atMost = Number.POSITIVE_INFINITY } = target;
     const isMet = reached >= atLeast && reached <= atMost;
-    const verdict = Number.isNaN(reached) ? 'not measured' : isMet ? 'met' : 'MISSED';
-    return [target.text, threeDigits(reached), verdict];
+    return [target.text, threeDigits(reached), verdictOf(reached, isMet)];
   });
   return table(['target', 'reached', ''], rows, markdown);
 }
@@ -78,6 +77,5 @@ function figureOf({ case: name, figure, peer }: Target, results: readonly Measur
 function ratio(one: Series, all: readonly Series[], peer: Contender, figure: Target['figure']): number {
   const of = figures[figure];
   const other = all.find(({ name }) => name === peer);
-  if (other === undefined) return Number.NaN;
-  return spread(one.rounds.map((round, i) => of(round) / of(other.rounds[i] as Round))).median;
+  return medianRatio(one.rounds.map(of), other?.rounds.map(of));
 }

@@ -1,6 +1,6 @@
 /** The figures of a run: medians over rounds, ratios within a round, the table and the target. */
 
-import { quantile, spread, threeDigits } from '../figures.js';
+import { medianRatio, quantile, spread, threeDigits, verdictOf } from '../figures.js';
 import { table } from '../tables.js';
 import { type Case, target } from './cases.js';
 import type { Sample } from './load.js';
@@ -74,7 +74,7 @@ export function reality(results: readonly Measured[], markdown: boolean): string
 export function verdict(results: readonly Measured[], markdown: boolean): string {
   const result = results.find((one) => one.case.name === target.name);
   const reached = result === undefined ? Number.NaN : ratio(result, 'least-queue');
-  const met = Number.isNaN(reached) ? 'not measured' : reached <= target.ratio ? 'met' : 'MISSED';
+  const met = verdictOf(reached, reached <= target.ratio);
   return table(['target', 'ratio', ''], [[target.text, threeDigits(reached), met]], markdown);
 }
 
@@ -82,6 +82,5 @@ export function verdict(results: readonly Measured[], markdown: boolean): string
 function ratio({ series }: Measured, selection: string): number {
   const p99s = (name: string): number[] =>
     series.find((one) => one.selection === name)?.rounds.map(({ p99 }) => p99) ?? [];
-  const base = p99s('round-robin');
-  return spread(p99s(selection).map((p99, round) => p99 / (base[round] ?? Number.NaN))).median;
+  return medianRatio(p99s(selection), p99s('round-robin'));
 }
