@@ -11,6 +11,7 @@
 
 #include "listener.hpp"
 #include "segment.hpp"
+#include "uv_handle.hpp"
 
 namespace ballermann {
 namespace {
@@ -54,11 +55,6 @@ bool is_of_one_connection(int error) {
 bool has_waiting(int fd) {
   pollfd look = {fd, POLLIN, 0};
   return ::poll(&look, 1, 0) > 0;
-}
-
-template <typename Handle>
-uv_handle_t* as_handle(Handle* handle) {
-  return reinterpret_cast<uv_handle_t*>(handle);
 }
 
 // Polls while it may accept. While it may not, it does not poll, since a readable socket would wake it all

@@ -91,9 +91,10 @@ class Gate {
     if (!is_serving(segment_.slots[self_])) return Verdict::kNotServing;
     could_accept_ = now;
     Verdict verdict = Verdict::kAccept;
+    const int32_t over_idle = lead_over_idle(now);
     for_each_other([&](uint32_t slot, uint32_t count) {
       const int32_t lead = ahead(own(), count);
-      const int32_t limit = is_in_poll(slot) ? lead_over_idle(now) : kLead;
+      const int32_t limit = is_in_poll(slot) ? over_idle : kLead;
       if (lead >= limit && waits_for(slot, now)) verdict = Verdict::kAhead;
     });
     return verdict;

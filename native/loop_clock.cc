@@ -3,6 +3,8 @@
 #include <uv.h>
 #include <v8.h>
 
+#include "uv_handle.hpp"
+
 namespace ballermann {
 namespace {
 
@@ -62,11 +64,6 @@ void closed(uv_handle_t* handle) {
   if (--clock.open_handles > 0) return;
   napi_remove_async_cleanup_hook(clock.hook);  // the environment waits for this
   delete &clock;
-}
-
-template <typename Handle>
-uv_handle_t* as_handle(Handle* handle) {
-  return reinterpret_cast<uv_handle_t*>(handle);
 }
 
 // As the environment is torn down.

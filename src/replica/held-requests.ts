@@ -3,7 +3,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Server } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { type Arrival, carrierOf, isGone } from './arrivals.js';
+import { type Arrival, carrierOf, isGone, isUpgrade } from './arrivals.js';
 
 export class HeldRequest extends AsyncResource {
   readonly server: Server;
@@ -73,7 +73,7 @@ export class HeldRequests {
     const carrier = carrierOf(arrival);
     carrier.once('close', () => this.#waiting.delete(held));
     // Node has taken its own listener off the socket, and the server's handler has not put one on it yet.
-    if (arrival[0] === 'upgrade' || arrival[0] === 'connect') carrier.on('error', ignore);
+    if (isUpgrade(arrival[0])) carrier.on('error', ignore);
   }
 
   #expireLater(ms: number): void {
