@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "listener.hpp"
+#include "loop_clock.hpp"
 #include "segment.hpp"
 #include "uv_handle.hpp"
 
@@ -19,7 +20,12 @@ namespace {
 constexpr uint64_t kRetry = 1;      // ms until another look at whose turn it is
 constexpr uint64_t kSlowRetry = 8;  // the same while this replica is to accept nothing
 constexpr int kBatch = 8;           // connections that are accepted in one turn of the loop
-constexpr uint64_t kNoRoom = 50;    // ms until another try when the system has no descriptor or memory left
+// A replica that was blocked may be blocked again: for so long after it, in ns, it holds one connection at a
+// time that it has read nothing from, for at most so long, in ns.
+constexpr uint64_t kCareful = 10'000'000'000;
+constexpr uint64_t kUnread = 2'000'000;
+
+constexpr uint64_t kNoRoom = 50;  // ms until another try when the system has no descriptor or memory left
 
 int accept_from(int fd) {
 #ifdef __linux__
@@ -63,12 +69,13 @@ bool has_waiting(int fd) {
 class Polling {
  public:
   Polling(Napi::Env env, int fd, const Segment& segment, Listener& listener, uint32_t slot,
-          Napi::Function take, Napi::Function has_room)
+          Napi::Function take, Napi::Function has_room, Napi::Function has_unread)
       : env_(env),
         fd_(fd),
         gate_(segment, listener, slot),
         take_(Napi::Persistent(take)),
         has_room_(Napi::Persistent(has_room)),
+        has_unread_(Napi::Persistent(has_unread)),
         context_(env, "ballermann.Acceptor") {
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env, &loop);
@@ -91,6 +98,7 @@ class Polling {
   void start() {
     if (is_listening_) return;
     is_listening_ = true;
+    listens_since_ = uv_hrtime();
     take_turns(true);
     poll();
   }
@@ -101,6 +109,7 @@ class Polling {
     take_turns(false);
     take_.Reset();
     has_room_.Reset();
+    has_unread_.Reset();
     for (uv_handle_t* handle : handles()) uv_close(handle, closed);
   }
 
@@ -150,27 +159,39 @@ class Polling {
   // A server that has as many connections as it is to have takes no turns: the next one is for the others, or
   // waits for its next room.
   Verdict look(uint64_t now) {
-    const Verdict verdict = gate_.look(now);
+    Verdict verdict = gate_.look(now);
     if (verdict == Verdict::kNotServing) return verdict;
-    if (has_room()) {
-      if (takes_turns_) return verdict;
-      take_turns(true);
-      return gate_.look(now);
+    if (!ask(has_room_, true)) {
+      take_turns(false);
+      return Verdict::kNotServing;
     }
-    take_turns(false);
-    return Verdict::kNotServing;
+    if (!takes_turns_) {
+      take_turns(true);
+      verdict = gate_.look(now);
+    }
+    if (verdict == Verdict::kAccept && is_careful(now) && now - accepted_at_ < kUnread &&
+        ask(has_unread_, false))
+      return Verdict::kAhead;
+    return verdict;
   }
 
-  bool has_room() {
+  // Not of what it did before it listened: to start takes long in many a server.
+  bool is_careful(uint64_t now) const {
+    const Turn blocked = last_blocked_turn();
+    return blocked.begin > listens_since_ && now - blocked.end < kCareful;
+  }
+
+  // @return what JavaScript says, or `otherwise` where it throws: the same will be thrown where the
+  // connection is taken.
+  bool ask(const Napi::FunctionReference& question, bool otherwise) {
     Napi::HandleScope scope(env_);
     napi_value answer = nullptr;
-    bool has_room = true;
-    if (napi_call_function(env_, env_.Global(), has_room_.Value(), 0, nullptr, &answer) == napi_ok)
-      napi_get_value_bool(env_, answer, &has_room);
+    bool yes = otherwise;
+    if (napi_call_function(env_, env_.Global(), question.Value(), 0, nullptr, &answer) == napi_ok)
+      napi_get_value_bool(env_, answer, &yes);
     else
-      napi_get_and_clear_last_exception(env_,
-                                        &answer);  // the same will be thrown where the connection is taken
-    return has_room;
+      napi_get_and_clear_last_exception(env_, &answer);
+    return yes;
   }
 
   // Does not poll until a turn of the loop finds that it may accept.
@@ -195,13 +216,14 @@ class Polling {
   // accepted is served before more is: a replica that then stands still holds few connections.
   void accept_some() {
     if (takes_turns_) gate_.begin(uv_hrtime());
-    for (int left = kBatch; !is_closed_; --left) {
+    for (int left = is_careful(uv_hrtime()) ? 1 : kBatch; !is_closed_; --left) {
       if (left == 0) return poll();
       const Verdict verdict = look(uv_hrtime());
       if (verdict != Verdict::kAccept) return hold(verdict);
       const int accepted = accept_from(fd_);
       if (accepted >= 0) {
-        if (takes_turns_) gate_.accepted(uv_hrtime());
+        accepted_at_ = uv_hrtime();
+        if (takes_turns_) gate_.accepted(accepted_at_);
         hand_over(accepted);
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         gate_.nothing_waits();
@@ -252,6 +274,7 @@ class Polling {
   Gate gate_;
   Napi::FunctionReference take_;
   Napi::FunctionReference has_room_;
+  Napi::FunctionReference has_unread_;
   Napi::AsyncContext context_;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   uv_poll_t poll_;
@@ -259,6 +282,8 @@ class Polling {
   uv_timer_t timer_;
   uv_async_t anchor_;
   int open_handles_ = kHandles;
+  uint64_t listens_since_ = 0;
+  uint64_t accepted_at_ = 0;
   bool is_listening_ = false;
   bool takes_turns_ = false;
   bool is_polling_ = false;
@@ -268,7 +293,7 @@ class Polling {
 // The object that JavaScript has. Closing it twice, or using it when closed, does nothing.
 class Acceptor : public Napi::ObjectWrap<Acceptor> {
  public:
-  // new Acceptor(fd, listener, take, hasRoom)
+  // new Acceptor(fd, listener, take, hasRoom, hasUnread)
   explicit Acceptor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Acceptor>(info) {
     const Napi::Env env = info.Env();
     const uint32_t listener = info[1].As<Napi::Number>().Uint32Value();
@@ -276,8 +301,9 @@ class Acceptor : public Napi::ObjectWrap<Acceptor> {
     if (listener >= kListenerCount) throw Napi::RangeError::New(env, "no such listener");
     const int fd = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
     if (fd < 0) throw Napi::Error::New(env, "the listening socket cannot be duplicated");
-    polling_ = new Polling(env, fd, *mapping().base, mapping().base->listeners[listener], mapping().slot,
-                           info[2].As<Napi::Function>(), info[3].As<Napi::Function>());
+    polling_ =
+        new Polling(env, fd, *mapping().base, mapping().base->listeners[listener], mapping().slot,
+                    info[2].As<Napi::Function>(), info[3].As<Napi::Function>(), info[4].As<Napi::Function>());
   }
 
   void Start(const Napi::CallbackInfo&) {

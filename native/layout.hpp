@@ -66,6 +66,15 @@ struct alignas(kCacheLine) Slot {
   alignas(kCacheLine) std::atomic<uint32_t> running[kPoolCount];
 };
 
+// From when on a busy replica counts as blocked where its slot does not say, in ms.
+inline constexpr uint32_t kBlockedAfter = 250;
+
+// The same of this one, in ns.
+inline uint64_t blocked_after(const Slot& slot) {
+  const uint32_t ms = slot.blocked_after.load(std::memory_order_relaxed);
+  return uint64_t{ms == 0 ? kBlockedAfter : ms} * 1'000'000;
+}
+
 // One generation of a rotation. An entry is (slot << 32 | pid).
 struct alignas(kCacheLine) Table {
   std::atomic<uint32_t> count;

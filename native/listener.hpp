@@ -26,9 +26,6 @@ inline constexpr double kPerLead = 4;
 // How long others wait for a replica whose event loop does not turn, in ns.
 inline constexpr int64_t kPatience = 20'000'000;
 
-// From when on a replica counts as blocked where its slot does not say, in ms.
-inline constexpr uint32_t kBlockedAfter = 250;
-
 inline bool is_serving(const Slot& slot) {
   return slot.pid.load(std::memory_order_relaxed) != 0 &&
          slot.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(SlotState::serving) &&
@@ -76,9 +73,7 @@ class Gate {
   // missed in a moment it gets back, since the others wait for it now. What it missed in a long time it does
   // not: that would be a burst for this replica and a long wait for the others.
   void begin(uint64_t now) {
-    const uint32_t blocked_after = segment_.slots[self_].blocked_after.load(std::memory_order_relaxed);
-    const uint64_t limit = uint64_t{blocked_after == 0 ? kBlockedAfter : blocked_after} * 1'000'000;
-    if (now - could_accept_ < limit) return;
+    if (now - could_accept_ < blocked_after(segment_.slots[self_])) return;
     uint32_t foremost = own();
     for_each_other([&](uint32_t slot, uint32_t count) {
       if (ahead(count, own()) > kLead && ahead(count, foremost) > 0 && is_eligible(segment_.slots[slot], now))

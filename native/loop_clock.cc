@@ -21,6 +21,7 @@ struct LoopClock {
   bool polls = false;
   uint64_t polls_since = 0;
   uint64_t idle = 0;  // ns, of the polls that have ended
+  Turn blocked;
   int open_handles = 2;
 
   explicit LoopClock(Slot& own) : slot(own) {}
@@ -38,6 +39,9 @@ LoopClock& clock_of(void* handle) {
 void poll_begins(LoopClock& clock) {
   clock.polls = true;
   clock.polls_since = uv_hrtime();
+  const uint64_t busy_since = clock.slot.loop_clock.load(std::memory_order_relaxed);
+  if (busy_since != 0 && clock.polls_since - busy_since >= blocked_after(clock.slot))
+    clock.blocked = {busy_since, clock.polls_since};
   clock.slot.loop_idle.store(clock.idle - clock.polls_since, std::memory_order_relaxed);
   clock.slot.loop_clock.store(0, std::memory_order_relaxed);
 }
@@ -76,6 +80,8 @@ void close(napi_async_cleanup_hook_handle, void* data) {
 }
 
 }  // namespace
+
+Turn last_blocked_turn() { return own_clock == nullptr ? Turn{} : own_clock->blocked; }
 
 void start_loop_clock(Napi::Env env, Slot& slot) {
   if (own_clock != nullptr) throw Napi::Error::New(env, "this process has a loop clock");

@@ -48,7 +48,7 @@ async function measure(item: Case): Promise<Measured> {
     for (const name of contenders) {
       if (only === undefined || only.includes(name)) hosts.push(await start(name, item));
     }
-    for (const host of hosts) await run(host, item, 500); // warms up
+    for (const host of hosts) await run(host, item, item.blocks ? 2000 : 500); // warms up: a replica has been blocked once
     for (let round = 0; round < rounds; round++) {
       for (const host of shuffled(hosts)) {
         progress(`${item.name}: ${host.name}, round ${round + 1} of ${rounds}`);

@@ -94,13 +94,15 @@ export interface Addon {
     listener: number,
     take: (fd: number) => boolean,
     hasRoom: () => boolean,
+    hasUnread: () => boolean,
   ) => Acceptor;
 }
 
 /**
  * Accepts connections of a listening socket (by a duplicate of `fd`) in turn with the other replicas that do, and hands
  * each to `take`, which answers whether it has taken the descriptor. While `hasRoom` answers false it leaves them to the
- * others, or in the backlog. Keeps the event loop alive unless told otherwise.
+ * others, or in the backlog. Where this process was blocked lately it waits a moment while `hasUnread` answers that the
+ * last one that was taken has sent nothing yet. Keeps the event loop alive unless told otherwise.
  */
 export interface Acceptor {
   start(): void;

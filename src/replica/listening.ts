@@ -22,6 +22,9 @@ interface ServerHandle {
 }
 
 interface Connection {
+  /** -1 once it is closed. */
+  readonly fd: number;
+  readonly bytesRead: number;
   open(fd: number): number;
 }
 
@@ -76,9 +79,11 @@ function isOurs(server: unknown, { fd, addressType }: Options): server is Limite
 /** The handle itself never listens: its connections come from the acceptor. */
 function balance(handle: ServerHandle, listener: number, { addon }: Segment, server: Limited): void {
   const { constructor: Handle, close } = handle;
+  let last: Connection | undefined;
   const take = (fd: number): boolean => {
     const connection = new Handle(SOCKET);
     if (connection.open(fd) !== 0) return false;
+    last = connection;
     handle.onconnection(0, connection);
     return true;
   };
@@ -86,7 +91,8 @@ function balance(handle: ServerHandle, listener: number, { addon }: Segment, ser
   const hasRoom = (): boolean =>
     !(server.maxConnections && server._connections >= server.maxConnections) ||
     server.dropMaxConnection === true;
-  const acceptor = new addon.Acceptor(handle.fd, listener, take, hasRoom);
+  const hasUnread = (): boolean => last !== undefined && last.fd >= 0 && last.bytesRead === 0;
+  const acceptor = new addon.Acceptor(handle.fd, listener, take, hasRoom, hasUnread);
   Object.assign(handle, {
     listen() {
       acceptor.start(); // the primary has called listen(2)
