@@ -13,6 +13,11 @@ export function replicaOf(pid: number): ReplicaProcess {
   return replica;
 }
 
+/** For good: its pid may be another replica's by now, where the kernel gave it away before this death was told. */
+export function forget(replica: ReplicaProcess): void {
+  if (replicas.get(replica.pid) === replica) replicas.delete(replica.pid);
+}
+
 let segmentFd: number | undefined;
 let freeSlots: number[] = [];
 

@@ -11,7 +11,7 @@ import { forkReplica } from './fork.js';
 import { reportPath, takeReport } from './hang-report.js';
 import * as listeners from './listeners.js';
 import { hasLimits, Recycling } from './recycling.js';
-import { ownSegment, replicas, takeSlots } from './registry.js';
+import { forget, ownSegment, replicas, takeSlots } from './registry.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
 import type { Crew } from './replacement.js';
 import { type Counters, type ExitInfo, type ReplicaOwner, ReplicaProcess } from './replica-process.js';
@@ -336,7 +336,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       });
     },
     exited: (replica, exit) => {
-      replicas.delete(replica.pid);
+      forget(replica);
       this.#watch.remove(replica);
       this.#relay.forget(replica);
       const child = this.#children.of(replica);
