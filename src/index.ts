@@ -34,6 +34,7 @@ export type { Supervisor } from './primary/supervisor.js';
 export type {
   BlockedEvent,
   DownEvent,
+  ForkFailedEvent,
   HungEvent,
   SupervisorEvents,
   UpEvent,

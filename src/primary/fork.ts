@@ -19,12 +19,17 @@ type EveryField = {
   [key in keyof Required<ClusterSettings>]: ClusterSettings[key] | undefined;
 };
 
+/**
+ * @param refused is told, in a later turn, why the system refuses the fork: no process, descriptor or memory is left.
+ * @returns undefined then.
+ */
 export function forkReplica(
   settings: SupervisorSettings,
   slot: number,
   segmentFd: number,
   report: string | undefined,
-): Worker {
+  refused: (error: Error) => void,
+): Worker | undefined {
   const before = { ...cluster.settings };
   const { serialization, shutdown, maxHeldRequests, maxHoldTime } = settings;
   const replica: ReplicaEnv = {
@@ -56,10 +61,17 @@ export function forkReplica(
       inspectPort: undefined,
       windowsHide: undefined,
     });
-    return cluster.fork({
+    const worker = cluster.fork({
       ...settings.env,
       [REPLICA_ENV]: JSON.stringify(replica),
     });
+    if (worker.process.pid !== undefined) return worker;
+    worker.once('error', (error) => {
+      delete cluster.workers?.[worker.id]; // Node keeps it where there was no descriptor for its channel
+      refused(error);
+    });
+  } catch (error) {
+    setImmediate(refused, error as Error); // Node throws what it does not expect of a system: ENOMEM
   } finally {
     setup({
       exec: before.exec ?? process.argv[1],
@@ -75,6 +87,7 @@ export function forkReplica(
       windowsHide: before.windowsHide,
     });
   }
+  return undefined;
 }
 
 function setup(fields: EveryField): void {

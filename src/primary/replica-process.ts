@@ -108,7 +108,7 @@ export class ReplicaProcess implements Carrier {
     owner: ReplicaOwner,
     counters: Counters,
   ) {
-    this.pid = worker.process.pid ?? 0; // 0: the system refused the fork; an 'error' event follows
+    this.pid = worker.process.pid as number;
     this.slot = slot;
     this.incarnation = incarnation;
     this.codec = codec;
@@ -346,10 +346,9 @@ export class ReplicaProcess implements Carrier {
     message.reject(error);
   }
 
-  /** An error of the process handle itself: the fork was refused, or the channel broke. */
+  /** An error of the process handle itself: the channel broke. */
   #failed(error: Error): void {
     this.#crash ??= error;
-    if (this.pid === 0) this.#exited(null, null);
   }
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
@@ -361,7 +360,7 @@ export class ReplicaProcess implements Carrier {
     this.#slot.clear();
     this.#resolveDead(this.#exit);
     this.#owner.exited(this, this.#exit);
-    if (!this.#channelOpen || this.pid === 0) this.#settleAll();
+    if (!this.#channelOpen) this.#settleAll();
     else this.#lastWords = setTimeout(() => this.#settleAll(), LAST_WORDS);
   }
 

@@ -22,6 +22,15 @@ export interface DownEvent extends UpEvent {
   readonly restartIn: number | undefined;
 }
 
+export interface ForkFailedEvent {
+  readonly id: number;
+  readonly incarnation: number;
+  /** The system's: EAGAIN, EMFILE, ENOMEM … */
+  readonly error: Error;
+  /** ms until the next try; undefined where there is none: a first start, a reload's, or the supervisor ends. */
+  readonly retryIn: number | undefined;
+}
+
 export interface BlockedEvent {
   readonly id: number;
   readonly pid: number;
@@ -39,6 +48,8 @@ export interface SupervisorEvents {
   up: [UpEvent];
   /** A replica is gone, for whatever reason. */
   down: [DownEvent];
+  /** The system refused to make a process for a replica. Does not count for `intensity`. */
+  forkFailed: [ForkFailedEvent];
   /** Every replica has been replaced, and the old ones are gone. */
   reloaded: [];
   /** A reload has stopped, and why; what it had not replaced yet goes on. */

@@ -40,7 +40,10 @@ export interface SupervisorOptions {
   serialization?: Serialization;
   /** Which exits bring a restart: all, abnormal ones, none. @default 'permanent' */
   restart?: RestartType;
-  /** More restarts than this within `period` make the supervisor give up. @default 10 */
+  /**
+   * More restarts than this within `period` make the supervisor give up. A fork that the system refuses is none: it is
+   * tried again. @default 10
+   */
   intensity?: number;
   /** ms. @default 1000 */
   period?: number;

@@ -270,42 +270,31 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #spawn(child: Child, settings = this.settings): void {
     const { segment, fd } = ownSegment();
     child.starting();
-    try {
-      child.report = reportPath(settings.hangReports, child.slot);
-      const worker = forkReplica(settings, child.slot, fd, child.report);
-      const { slot, incarnation } = child;
-      const { listen, sticky } = settings;
-      // Before the replica's own listeners: its death is known to the sockets before the child is removed.
-      if (listen === 'balanced') listeners.serve({ worker, owner: this, place: slot, sticky }, segment);
-      const replica = new ReplicaProcess(
-        worker,
-        {
-          segment,
-          slot,
-          incarnation,
-          codec: this.codec,
-          windows: this.#windows,
-          blockedAfter: this.settings.blockedAfter,
-        },
-        this.#owner,
-        this.counters,
-      );
-      child.replica = replica;
-      if (replica.pid !== 0) replicas.set(replica.pid, replica);
-      if (!this.settings.waitReady) replica.readyWhenOnline();
-    } catch (error) {
-      // The system refused the fork, now or in an 'error' event to come: the same kind of failed start.
-      child.timer = setTimeout(
-        () =>
-          this.#childExited(child, undefined, {
-            code: null,
-            signal: null,
-            error: error as Error,
-          }),
-        0,
-      );
-      return;
-    }
+    child.report = reportPath(settings.hangReports, child.slot);
+    const worker = forkReplica(settings, child.slot, fd, child.report, (error) =>
+      this.#refused(child, error),
+    );
+    if (worker === undefined) return;
+    const { slot, incarnation } = child;
+    const { listen, sticky } = settings;
+    // Before the replica's own listeners: its death is known to the sockets before the child is removed.
+    if (listen === 'balanced') listeners.serve({ worker, owner: this, place: slot, sticky }, segment);
+    const replica = new ReplicaProcess(
+      worker,
+      {
+        segment,
+        slot,
+        incarnation,
+        codec: this.codec,
+        windows: this.#windows,
+        blockedAfter: this.settings.blockedAfter,
+      },
+      this.#owner,
+      this.counters,
+    );
+    child.replica = replica;
+    replicas.set(replica.pid, replica);
+    if (!this.settings.waitReady) replica.readyWhenOnline();
     child.timer = setTimeout(() => setImmediate(() => this.#tooLate(child)), this.settings.readyTimeout);
   }
 
@@ -371,18 +360,27 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     else void takeReport(replica, child.report).then(end);
   }
 
-  /** @param replica undefined where there was never a process. */
-  #childExited(child: Child, replica: ReplicaProcess | undefined, exit: ExitInfo): void {
+  /**
+   * The system refused the fork. That says nothing of the script, and a supervisor that gave up over it would stop the
+   * replicas that are well: so it does not count for `intensity`, and is tried again until it succeeds.
+   */
+  #refused(child: Child, error: Error): void {
+    if (!this.#children.has(child)) return;
+    const { id, incarnation } = child;
+    const mayRetry = child.hasBeenUp && !child.retired && !this.#ended;
+    const retryIn = mayRetry ? child.backoff.next(0) : undefined;
+    child.attempt.end(child.startFailure(this.name, { code: null, signal: null, error }));
+    this.#startAgain(child, retryIn);
+    this.#announce('forkFailed', { id, incarnation, error, retryIn });
+  }
+
+  #childExited(child: Child, replica: ReplicaProcess, exit: ExitInfo): void {
     clearTimeout(child.timer);
     child.replica = undefined;
     const started = child.state !== 'starting';
     const delay = child.hasBeenUp ? this.#restartDelay(child, started, exit) : undefined;
     if (!started) child.attempt.end(child.startFailure(this.name, exit));
-    if (delay === undefined) {
-      child.attempt.end();
-      this.#children.remove(child);
-    } else child.restartIn(delay, () => this.#spawn(child));
-    if (replica === undefined) return;
+    this.#startAgain(child, delay);
     this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
     const { id, incarnation } = child;
     const { pid } = replica;
@@ -398,6 +396,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       restart,
       restartIn: delay,
     });
+  }
+
+  /** @param delay ms; undefined: never. */
+  #startAgain(child: Child, delay: number | undefined): void {
+    if (delay === undefined) {
+      child.attempt.end();
+      this.#children.remove(child);
+    } else child.restartIn(delay, () => this.#spawn(child));
   }
 
   /** ms until the child's restart; undefined where it is not restarted. Gives up where that is one too many. */
