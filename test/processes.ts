@@ -170,6 +170,8 @@ export interface PrimaryOptions {
   ownGroup?: boolean;
   /** Is PID 1 of a pid namespace, as in a container; `process` is the one that made it then. */
   container?: boolean;
+  /** A command that becomes the primary, with these as the first arguments: `env`, `setpriv`. */
+  through?: readonly string[];
 }
 
 export type Line = { type: string; [key: string]: unknown };
@@ -201,6 +203,7 @@ export class Primary implements AsyncDisposable {
     this.#isContainer = options.container ?? false;
     const command = [process.execPath, script, JSON.stringify(options)];
     if (this.#isContainer) command.unshift(...NEW_NAMESPACE);
+    command.unshift(...(options.through ?? []));
     this.process = spawn(command[0] as string, command.slice(1), {
       detached: options.ownGroup ?? false,
       stdio: ['ignore', 'pipe', 'pipe'],
