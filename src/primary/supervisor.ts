@@ -40,7 +40,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly #intensity: RestartIntensity;
   readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
-  readonly #children = new Children(() => listeners.release(this));
+  readonly #children = new Children((slot) => listeners.release(slot));
   #windows = 0;
   #nextId = 0;
   #ended: BallermannError | undefined;
