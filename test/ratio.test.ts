@@ -127,6 +127,19 @@ test('resize: new replicas are taken in, those that go are not handed out any mo
   await until(() => pool.stats().original === 1, 'the pool has followed');
 });
 
+test('resize down keeps the one that is up, not an older one that is just being restarted', async () => {
+  await using supervisor = await start({ replicas: 2 });
+  const pool = await balance(supervisor, 'kept');
+  const [first, second] = pool.pids() as [number, number];
+  await killed(supervisor, first);
+  await supervisor.resize(1);
+  assert.equal(
+    supervisor.children().map(({ pid }) => pid),
+    [second],
+  );
+  assert.equal(pool.pids(), [second]);
+});
+
 /** A supervisor whose replicas start when the gate says so. */
 async function gated(replicas: number) {
   const folder = mkdtempSync(join(tmpdir(), 'ballermann-test-'));
