@@ -432,6 +432,33 @@ test('connections wait while every replica is dead, for those that come next', a
   );
 });
 
+test('connections wait as well where the last one that listens leaves, while another that died comes back', async () => {
+  await using supervisor = await listeners();
+  const [first] = twoPids(supervisor);
+  const port = await portOfAll(supervisor);
+  const up = next(supervisor, 'up');
+  await killed(supervisor, first);
+  await up; // it does not listen before it is asked to
+  await supervisor.resize(1);
+  const sockets = await opened(port, 10);
+  const said = Promise.all(sockets.map(saidBy));
+  const back = pidAt(upPids(supervisor), 0);
+  assert.is((await listenIn(back, { port: 0 })).address.port, port);
+  assert.equal([...new Set(await said)], [back]);
+});
+
+test('one that died and has come back is waited for no more: those that leave close the port', async () => {
+  await using supervisor = await listeners();
+  const [first, second] = twoPids(supervisor);
+  const port = await portOfAll(supervisor);
+  const up = next<[{ pid: number }]>(supervisor, 'up');
+  await killed(supervisor, first);
+  const [{ pid }] = await up;
+  await listenIn(pid, { port: 0 });
+  for (const leaves of [second, pid]) process.kill(leaves, 'SIGTERM'); // the next ones do not listen
+  await until(() => refused(port), 'the port to be closed');
+});
+
 test('where all replicas have died and none comes, the port is closed', async () => {
   await using supervisor = await listeners({ restart: 'temporary' });
   const [first, second] = twoPids(supervisor);

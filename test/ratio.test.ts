@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isBelowRatio } from '#src/primary/ratio.js';
-import { downOf, fixture, killed, next, start, tally, times, until } from './helpers.js';
+import { downOf, fixture, killed, next, rejects, start, tally, times, until } from './helpers.js';
 
 /** Kills the replica and waits for its replacement to be up. @returns the new pid. */
 async function replaced(supervisor: Supervisor, victim: number): Promise<number> {
@@ -127,6 +127,19 @@ test('resize: new replicas are taken in, those that go are not handed out any mo
   await until(() => pool.stats().original === 1, 'the pool has followed');
 });
 
+test('resize down keeps the one that is up, not an older one that is just being restarted', async () => {
+  await using supervisor = await start({ replicas: 2 });
+  const pool = await balance(supervisor, 'kept');
+  const [first, second] = pool.pids() as [number, number];
+  await killed(supervisor, first);
+  await supervisor.resize(1);
+  assert.equal(
+    supervisor.children().map(({ pid }) => pid),
+    [second],
+  );
+  assert.equal(pool.pids(), [second]);
+});
+
 /** A supervisor whose replicas start when the gate says so. */
 async function gated(replicas: number) {
   const folder = mkdtempSync(join(tmpdir(), 'ballermann-test-'));
@@ -204,6 +217,24 @@ test('a refresh is complete without a replica that failed to start; it is taken 
   gate('open');
   await until(() => pool.stats().original === 3, 'the late one is in rotation');
   assert.equal(pool.pids().slice(0, 2), others);
+});
+
+test('during a refresh those that come up are taken in at once, whoever else is still to come', async () => {
+  // The first restart of a replica is at once, the next one a minute later.
+  await using supervisor = await start({ backoff: { initial: 60_000, max: 60_000 } });
+  const pool = await balance(supervisor, 'while others wait', 0.1);
+  const [first, second] = pool.pids() as [number, number];
+  await killed(supervisor, await replaced(supervisor, first));
+  let isComplete = false;
+  const refreshed = pool.refresh().finally(() => {
+    isComplete = true;
+  });
+  refreshed.catch(() => {}); // it ends with the supervisor
+  const back = await replaced(supervisor, second);
+  assert.equal(pool.pids(), [back]);
+  assert.not.ok(isComplete);
+  await supervisor.close();
+  await rejects(refreshed, 'ERR_DISCONNECTED');
 });
 
 test('deaths during a refresh count as well', async () => {

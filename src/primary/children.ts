@@ -6,10 +6,11 @@ import type { ReplicaProcess } from './replica-process.js';
 
 export class Children implements Iterable<Child> {
   readonly #all = new Set<Child>();
-  readonly #onEmpty: () => void;
+  readonly #onRemoved: (slot: number) => void;
 
-  constructor(onEmpty: () => void) {
-    this.#onEmpty = onEmpty;
+  /** @param onRemoved is given the slot of one that is gone: no process comes in it any more. */
+  constructor(onRemoved: (slot: number) => void) {
+    this.#onRemoved = onRemoved;
   }
 
   /** Also those that leave, and those that are to take another's place. In no order. */
@@ -28,8 +29,8 @@ export class Children implements Iterable<Child> {
   /** Idempotent: gone children are not removed twice. */
   remove(child: Child): void {
     if (!this.#all.delete(child)) return;
+    this.#onRemoved(child.slot);
     giveSlotBack(child.slot);
-    if (this.#all.size === 0) this.#onEmpty();
   }
 
   of(replica: ReplicaProcess): Child | undefined {

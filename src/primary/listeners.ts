@@ -42,15 +42,15 @@ interface Listener {
   readonly data: unknown;
   /** The replicas that listen, and whose they are. */
   readonly holders: Map<Worker, object>;
-  /** Whose replicas have died with it: others of theirs may come for it. */
-  readonly awaited: Set<object>;
+  /** The places of replicas that have died with it, and whose they were: those that come next there may come for it. */
+  readonly awaited: Map<number, object>;
 }
 
 const listeners = new Map<string, Listener>();
 
 /** From now on the servers of this replica get their sockets here. */
 export function serve(served: Served, segment: Segment): void {
-  const { worker, owner } = served;
+  const { worker, owner, place } = served;
   worker.process.on('internalMessage', (message: unknown) => {
     if (isListenQuery(message)) listen(served, segment, message);
     else if (isCloseNotice(message)) closed(worker, message.key);
@@ -58,17 +58,14 @@ export function serve(served: Served, segment: Segment): void {
   });
   worker.once('exit', () => {
     for (const listener of listeners.values()) {
-      if (remove(listener, worker)) listener.awaited.add(owner);
+      if (remove(listener, worker)) listener.awaited.set(place, owner);
     }
   });
 }
 
-/** The owner has no replicas any more and gets none. */
-export function release(owner: object): void {
-  for (const listener of listeners.values()) {
-    listener.awaited.delete(owner);
-    closeIfUnused(listener);
-  }
+/** No replica comes in that place any more. */
+export function release(place: number): void {
+  for (const listener of listeners.values()) if (listener.awaited.delete(place)) closeIfUnused(listener);
 }
 
 function listen({ worker, owner, place, sticky }: Served, segment: Segment, query: ListenQuery): void {
@@ -86,6 +83,7 @@ function listen({ worker, owner, place, sticky }: Served, segment: Segment, quer
     worker.process.send(answer, undefined, undefined, () => {});
   } else {
     listener.holders.set(worker, owner);
+    listener.awaited.delete(place);
     listener.sharing.add(worker, place, query, listener.data);
   }
 }
@@ -100,7 +98,7 @@ function open(
   if (!canBind) return undefined;
   const sharing = sticky === undefined ? inTurn(key, segment, query) : bySticky(key, segment, query, sticky);
   if (sharing === undefined || typeof sharing === 'number') return sharing;
-  const listener = { key, sharing, data: query.data, holders: new Map(), awaited: new Set<object>() };
+  const listener = { key, sharing, data: query.data, holders: new Map(), awaited: new Map() };
   listeners.set(key, listener);
   return listener;
 }
@@ -131,13 +129,18 @@ function remove({ holders, sharing }: Listener, worker: Worker): boolean {
   return true;
 }
 
-/** The last word of its owner's replicas: nobody comes for the socket because another has died with it. */
+/**
+ * A script that closes its server speaks for all of its owner's: where it is the last one, nobody comes for the socket
+ * because another has died with it. A replica that leaves speaks for itself.
+ */
 function closed(worker: Worker, key: string): void {
   const listener = listeners.get(key);
   const owner = listener?.holders.get(worker);
   if (listener === undefined || owner === undefined) return;
   remove(listener, worker);
-  if (![...listener.holders.values()].includes(owner)) listener.awaited.delete(owner);
+  const { holders, awaited } = listener;
+  if (!worker.exitedAfterDisconnect && ![...holders.values()].includes(owner))
+    for (const [place, whose] of awaited) if (whose === owner) awaited.delete(place);
   closeIfUnused(listener);
 }
 

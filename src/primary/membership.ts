@@ -103,6 +103,7 @@ export class Membership implements SupervisorObserver {
   }
 
   up(): void {
+    if (this.#refreshing !== undefined) this.#follow(); // it need not wait for those that are not
     if (this.#incomplete) this.#refreshInBackground();
   }
 

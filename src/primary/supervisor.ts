@@ -40,7 +40,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly #intensity: RestartIntensity;
   readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
-  readonly #children = new Children(() => listeners.release(this));
+  readonly #children = new Children((slot) => listeners.release(slot));
   #windows = 0;
   #nextId = 0;
   #ended: BallermannError | undefined;
@@ -72,7 +72,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   /**
    * Sets the number of replicas. Pools take new ones in as soon as all are ready; replicas that go are taken out
-   * of rotation first and finish what they run. Resizes and reloads run one after another, in call order.
+   * of rotation first and finish what they run. Those go that are not up, then the newest. Resizes and reloads run one after another, in call order.
    * @throws TypeError, RangeError, BallermannError ERR_SEGMENT_FULL, ERR_CLOSED, or ERR_START_FAILED (the new
    * replicas are stopped then, the others stay).
    */
@@ -205,7 +205,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (this.#ended) throw this.#ended;
     const current = this.#children.staying();
     if (count > current.length) await this.#grow(count - current.length);
-    else await this.#retire(current.slice(count), 'resize');
+    else await this.#retire(inOrderOfStay(current).slice(count), 'resize');
     this.#tell((observer) => observer.resized());
   }
 
@@ -441,6 +441,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       this.#announce('close');
     });
   }
+}
+
+/** Those that serve first: where some are just being restarted, a resize must not leave those alone. */
+function inOrderOfStay(children: readonly Child[]): Child[] {
+  return [...children].sort((a, b) => Number(b.state === 'up') - Number(a.state === 'up'));
 }
 
 function blockedEvent({ id }: Child, { pid }: ReplicaProcess, ms: number): BlockedEvent {
