@@ -44,6 +44,7 @@ async function fill(send: () => unknown): Promise<Promise<unknown>[]> {
     } catch (error) {
       refusal = error;
     }
+    assert.ok(process.memoryUsage.rss() < 8 * BOUND, 'there is no end to what it takes');
     if (sent.length % 256 === 0) await turn();
     else await null; // for the rejection
   }
