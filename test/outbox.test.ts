@@ -4,8 +4,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fixed, MAX_WAITING, Outbox, type Outgoing, type Port } from '#src/wire/outbox.js';
+import { fixed, MAX_ITEMS, MAX_WAITING, Outbox, type Outgoing, type Port } from '#src/wire/outbox.js';
 import { watch } from './gate.js';
+import { times } from './helpers.js';
 
 const KB = 1024;
 const MB = 1024 * 1024;
@@ -208,6 +209,23 @@ test('what waits is bounded; what must not be refused is not', async () => {
   await port.writeAll();
   assert.equal(port.batches.flat(), [1, 2, 4]);
   assert.ok(box.push(fixed(5, half)), 'there is room again');
+});
+
+test('small items are bounded by their number, and those that became void make room', async () => {
+  const { port, box } = outbox();
+  const items = times(MAX_ITEMS, () => 0).map((_, i) => new Item(i));
+  assert.ok(items.every((item) => box.push(item)));
+  assert.not(box.push(fixed(0)));
+  const [first] = items as [Item];
+  first.wanted = false;
+  box.voided(first);
+  assert.ok(box.push(fixed(MAX_ITEMS)));
+  assert.not(box.push(fixed(0)));
+  await port.writeAll();
+  assert.equal(
+    port.batches.flat(),
+    items.map(({ entry }) => entry + 1),
+  );
 });
 
 test('what is under way does not wait: a stopped reader costs one message more than the bound', async () => {

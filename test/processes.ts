@@ -159,7 +159,10 @@ export interface PrimaryOptions {
   supervisor: Record<string, unknown>;
   /** What each replica is called with at the start. */
   message?: unknown;
+  /** So many calls to the pool instead; an array's messages in turn. */
   calls?: number;
+  /** ms, of each of these calls; 60,000 where it is left out. */
+  timeout?: number;
   /** Listens for SIGTERM itself, and exits with 7 a while after the supervisor has closed. */
   ownListener?: boolean;
   /** Listens for SIGHUP itself. */

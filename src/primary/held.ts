@@ -1,6 +1,6 @@
 /** The messages that a pool keeps: for the end of a window, or for a replica where there is none just now. */
 
-import { MAX_WAITING } from '../wire/outbox.js';
+import { MAX_ITEMS, MAX_WAITING } from '../wire/outbox.js';
 import type { Carrier, Message } from './message.js';
 
 export class Held {
@@ -21,7 +21,7 @@ export class Held {
 
   /** False where that would be more than may wait; the message was not taken then. */
   add(message: Message): boolean {
-    if (this.#weight + message.weight > MAX_WAITING) return false;
+    if (this.size >= MAX_ITEMS || this.#weight + message.weight > MAX_WAITING) return false;
     this.#messages.add(message);
     this.#weight += message.weight;
     message.carriedBy(this.#carrier, 0);

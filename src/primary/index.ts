@@ -5,6 +5,7 @@ import { badType } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 import type { Local } from '../local.js';
 import { type CallOptions, callOptions, checkName, checkPid, checkTarget, pingOptions } from '../options.js';
+import { ignoreClosedOutput } from '../output.js';
 import { Balancer } from './balancer.js';
 import { balancerSettings, checkPoolName } from './balancer-options.js';
 import type { Route } from './message.js';
@@ -29,6 +30,7 @@ export const primary: Local = {
     const { maxReplicas } = ownSegment().segment.addon.layout;
     const supervisor = new Supervisor(supervisorSettings(options, maxReplicas), relay);
     guard(supervisor);
+    supervisor.once('close', ignoreClosedOutput());
     reapOrphans();
     await supervisor.start();
     return supervisor;

@@ -7,6 +7,7 @@ import cluster from 'node:cluster';
 import { performance } from 'node:perf_hooks';
 import { BallermannError, toErrorData } from '../errors.js';
 import { attachSegment, Segment } from '../memory/segment.js';
+import { ignoreClosedOutput } from '../output.js';
 import { codecs } from '../wire/codec.js';
 import { ENTRY_WEIGHT, fixed, Outbox } from '../wire/outbox.js';
 import {
@@ -114,6 +115,7 @@ export class ReplicaRuntime {
     process.on('SIGINT', () => {});
     process.on('SIGTERM', () => this.#post(['leave', 'SIGTERM']));
     process.on('SIGHUP', () => {});
+    ignoreClosedOutput();
     if (env.watchRss) watchRss(segment, env.slot);
     this.#post(['hello', PROTOCOL_VERSION]);
   }

@@ -10,6 +10,9 @@ import { CMD } from './protocol.js';
 /** What may wait for one slow reader, in characters or bytes. A single larger item passes an empty outbox. */
 export const MAX_WAITING = 64 * 1024 * 1024;
 
+/** How many items may: a small one costs far more memory than its characters, with its promise and time limit 700 bytes. */
+export const MAX_ITEMS = 128 * 1024;
+
 /**
  * An IPC message is closed when it has this many characters or bytes. Much larger ones are written, read and parsed
  * one after another, so that the two ends no longer work at the same time.
@@ -146,7 +149,8 @@ export class Outbox<Entry> {
   }
 
   #isFullFor(item: Outgoing<Entry>): boolean {
-    return this.#weight > 0 && this.#weight + item.weight > MAX_WAITING;
+    if (this.#isEmpty) return false;
+    return this.#weight + item.weight > MAX_WAITING || this.#waiting.length - this.#head >= MAX_ITEMS;
   }
 
   #sweep(): void {
