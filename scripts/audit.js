@@ -37,7 +37,9 @@ function sayAdvisories({ metadata, vulnerabilities }) {
     console.log(`${severity}: ${name} ${range}`);
   }
   const serious = WORSE.reduce((sum, severity) => sum + (metadata.vulnerabilities[severity] ?? 0), 0);
-  console.log(`${metadata.dependencies?.total ?? '?'} packages audited, ${serious} with a moderate advisory or worse`);
+  console.log(
+    `${metadata.dependencies?.total ?? '?'} packages audited, ${serious} with a moderate advisory or worse`,
+  );
   if (serious > 0) process.exitCode = 1;
 }
 
