@@ -25,7 +25,7 @@ const report = parse(stdout);
 if (report?.metadata?.vulnerabilities !== undefined) {
   sayAdvisories(report);
 } else if (NO_AUDIT.includes(report?.statusCode)) {
-  console.log(`NOT AUDITED: the registry in use has no audit (it answered ${report.statusCode})`);
+  console.log(`NOT DONE: the registry in use has no audit (it answered ${report.statusCode})`);
   if (values.strict) process.exitCode = 1;
 } else {
   console.log(`npm audit failed: ${error?.message ?? report?.message ?? ''}\n${stderr}`.trimEnd());
