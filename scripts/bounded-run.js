@@ -5,19 +5,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import './exit-on-signals.js';
 import { killRun, leftovers, MARK } from './sessions.js';
 
 /** How long what a script started may take to end after the script itself has ended. */
 const GRACE_MS = 1_000;
 
 const running = new Set();
-for (const [signal, number] of [
-  ['SIGINT', 2],
-  ['SIGTERM', 15],
-  ['SIGHUP', 1],
-]) {
-  process.once(signal, () => process.exit(128 + number));
-}
 process.once('exit', () => running.forEach(killRun));
 
 /**
@@ -62,12 +56,4 @@ export async function boundedRun(args, { cwd, env, mark, timeoutMs }) {
   child.stdout.destroy();
   child.stderr.destroy();
   return { end: signal ?? `exit code ${code}`, output, hung, problems };
-}
-
-/** The number that an option of the command line gives. */
-export function positive(name, text) {
-  const value = Number(text);
-  if (!(value > 0 && Number.isFinite(value)))
-    throw new RangeError(`--${name}: expected a number above 0, got ${text}`);
-  return value;
 }

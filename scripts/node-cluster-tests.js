@@ -12,7 +12,8 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { boundedRun, positive } from './bounded-run.js';
+import { boundedRun } from './bounded-run.js';
+import { positive } from './options.js';
 
 const adapter = fileURLToPath(new URL('node-cluster-tests/adapter.cjs', import.meta.url));
 

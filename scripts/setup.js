@@ -10,6 +10,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ownHeaders } from './headers.js';
 import { withLock } from './lock.js';
+import { npmCommand } from './npm.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const configuration = process.argv.includes('--debug') ? 'Debug' : 'Release';
@@ -26,9 +27,7 @@ function installPackages() {
   console.error('setup: installing packages');
   // Development packages are wanted even where NODE_ENV says production.
   const args = ['ci', '--ignore-scripts', '--include=dev', '--no-audit', '--no-fund'];
-  const npm = process.env.npm_execpath ?? '';
-  if (npm.endsWith('npm-cli.js')) run(process.execPath, [npm, ...args]);
-  else run('npm', args);
+  run(...npmCommand(args));
 }
 
 /** Whether node_modules holds just what package-lock.json asks for, by npm's own record of what it installed. */
@@ -54,8 +53,8 @@ function buildAddon() {
   const args = [at('node_modules', 'node-gyp', 'bin', 'node-gyp.js'), 'rebuild', '--jobs=max'];
   if (configuration === 'Debug') args.push('--debug');
   const headers = ownHeaders();
-  if (headers !== undefined) args.push(`--nodedir=${headers}`);
-  run(process.execPath, args);
+  // By the environment, which node-gyp lets win: npm may have put another Node's headers there.
+  run(process.execPath, args, headers === undefined ? {} : { npm_config_nodedir: headers });
   writeFileSync(stampFile, stamp);
 }
 
@@ -101,9 +100,10 @@ function filesUnder(directory) {
 }
 
 /** Runs a command in silence. If it fails, so does the setup, with the command's own words and exit code. */
-function run(command, args) {
+function run(command, args, env = {}) {
   const result = spawnSync(command, args, {
     cwd: root,
+    env: { ...process.env, ...env },
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
     maxBuffer: 1 << 28,

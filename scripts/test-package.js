@@ -16,7 +16,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import './exit-on-signals.js';
 import { ownHeaders } from './headers.js';
+import { npmCommand } from './npm.js';
 import { killRun, leftovers, MARK } from './sessions.js';
 
 const COMMAND_TIMEOUT_MS = 300_000;
@@ -30,12 +32,6 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 // The real path, since that is what Node sees: on macOS the directory for temporary files is a link.
 const project = realpathSync(mkdtempSync(join(tmpdir(), 'ballermann-package-')));
 const running = new Set();
-for (const [signal, number] of [
-  ['SIGINT', 2],
-  ['SIGTERM', 15],
-]) {
-  process.once(signal, () => process.exit(128 + number));
-}
 process.once('exit', () => {
   running.forEach(killRun);
   rmSync(project, { recursive: true, force: true });
@@ -144,15 +140,15 @@ async function runScript(script, replica) {
 }
 
 function npm(args, cwd, env = {}) {
-  const cli = process.env.npm_execpath ?? '';
   // What npm told the script that runs us is about this repository, not about the project.
   const clean = Object.entries(process.env).filter(
     ([key]) => !/^npm_(?!config_)|^npm_config_local_prefix$/i.test(key),
   );
-  const options = { cwd, env: { ...Object.fromEntries(clean), ...env }, timeoutMs: COMMAND_TIMEOUT_MS };
-  return cli.endsWith('npm-cli.js')
-    ? run(process.execPath, [cli, ...args], options)
-    : run('npm', args, options);
+  return run(...npmCommand(args), {
+    cwd,
+    env: { ...Object.fromEntries(clean), ...env },
+    timeoutMs: COMMAND_TIMEOUT_MS,
+  });
 }
 
 /** Runs a command to its end. Rejects, with all it printed, if it fails, hangs or leaves a process behind. */

@@ -2,13 +2,16 @@
  * Runs the compiled test files, each in a process and a session of its own, and counts. A file that hangs, or
  * that leaves a process behind, is named and fails; the others go on.
  *
- *   node scripts/test.js [part of a file name ...] [--timeout seconds] [--jobs count]
+ *   node scripts/test.js [part of a file name ...] [--timeout seconds] [--jobs count] [--report file]
+ *
+ * The report is what the last lines say, as JSON.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, stripVTControlCharacters } from 'node:util';
-import { boundedRun, positive } from './bounded-run.js';
+import { boundedRun } from './bounded-run.js';
+import { positive } from './options.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const compiled = join(root, 'out', 'test');
@@ -19,6 +22,7 @@ const { values, positionals } = parseArgs({
   options: {
     timeout: { type: 'string', default: '60' },
     jobs: { type: 'string', default: '2' },
+    report: { type: 'string' },
   },
 });
 const timeoutMs = positive('timeout', values.timeout) * 1_000;
@@ -104,11 +108,19 @@ function report({ file, output, problems, passed, failed, seconds }) {
 function summarize() {
   const passed = results.reduce((sum, result) => sum + result.passed, 0);
   const failed = results.reduce((sum, result) => sum + result.failed, 0);
-  if (files.length === 0) console.log(`no test file matches: ${positionals.join(' ') || '*.test.js'}`);
-  else if (passed + failed === 0) console.log('not one test ran');
+  const failures = [];
+  if (files.length === 0) failures.push(`no test file matches: ${positionals.join(' ') || '*.test.js'}`);
+  else if (passed + failed === 0) failures.push('not one test ran');
+  for (const failure of failures) console.log(failure);
   for (const { file, output, problems } of results.filter((result) => result.failed > 0)) {
-    console.log(`failed: ${[file, ...failedTests(output), ...problems].join('\n  ')}`);
+    const reasons = [...failedTests(output), ...problems];
+    if (reasons.length === 0) reasons.push('failed, and named no test');
+    console.log(`failed: ${[file, ...reasons].join('\n  ')}`);
+    failures.push(...reasons.map((reason) => `${file}: ${reason}`));
   }
   console.log(`${passed} passed, ${failed} failed`);
-  if (failed > 0 || passed === 0) process.exitCode = 1;
+  if (failures.length > 0) process.exitCode = 1;
+  if (values.report !== undefined) {
+    writeFileSync(values.report, JSON.stringify({ passed, failed, failures }));
+  }
 }

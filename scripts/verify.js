@@ -10,6 +10,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import './exit-on-signals.js';
 import * as addon from './verify/addon.js';
 import * as fuzz from './verify/fuzz.js';
 import { install } from './verify/install.js';
@@ -52,13 +53,6 @@ const wanted = checks.filter(
   ({ name }) => values.only.length === 0 || values.only.some((part) => name.startsWith(part)),
 );
 
-for (const [signal, number] of [
-  ['SIGINT', 2],
-  ['SIGTERM', 15],
-  ['SIGHUP', 1],
-]) {
-  process.once(signal, () => process.exit(128 + number));
-}
 process.once('exit', killAll);
 
 const root = fileURLToPath(new URL('..', import.meta.url));

@@ -97,4 +97,21 @@ for (const transports of [['polling'], ['polling', 'websocket'], ['websocket']])
   });
 }
 
+test('socket.io: a client that answers no ping keeps no replica from its end', async () => {
+  await using example = new Example('socket.io/main.js');
+  const url = `${await example.url()}/socket.io/?EIO=4&transport=polling`;
+  const text = async (to: string, body?: string): Promise<string> =>
+    (await fetch(to, { method: body === undefined ? 'GET' : 'POST', body: body ?? null })).text();
+  const { sid } = JSON.parse((await text(url)).slice(1));
+  const session = `${url}&sid=${sid}`;
+  await text(session, '40'); // connects to the namespace
+  const heard = new Set<string>();
+  await until(async () => heard.add(await text(session)).has('2'), 'a ping');
+
+  const poll = text(session);
+  example.signal('SIGTERM');
+  assert.is(await poll, '1'); // the session is over
+  await example.endsByItself();
+});
+
 test.run();

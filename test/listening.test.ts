@@ -516,8 +516,8 @@ test('a stopped replica is passed over as well', async () => {
   const port = await portOfAll(supervisor);
   process.kill(first, 'SIGSTOP');
   assert.equal([...new Set(await answers(port, 100, 4))], [second]);
-  process.kill(first, 'SIGCONT');
-  assert.is(new Set(await answers(port, 100, 4)).size, 2);
+  process.kill(first, 'SIGCONT'); // which may take a busy machine longer than a hundred connections
+  await until(async () => (await answers(port, 10)).includes(first), 'the replica goes on');
 });
 
 (hasPrlimit ? test : test.skip)('without a free descriptor connections wait, at no cost of CPU', async () => {

@@ -1,0 +1,142 @@
+/**
+ * Runs the whole suite on every Node that is supported, the addon compiled for each.
+ *
+ *   node scripts/matrix.js [version ...] [--others] [--only part of a file name ...]
+ *
+ * A version is a major, of which the newest is taken, or one to the digit. `--others` leaves out the major that runs
+ * this. A Node comes from npm, headers included, and is kept in .matrix/ with a copy of the sources, in which
+ * the addon and the compiled tests of that Node lie; remove that folder to get newer ones.
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { delimiter, dirname, join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { withLock } from './lock.js';
+import { npmCommand } from './npm.js';
+import { runSuite } from './suite.js';
+
+const SUPPORTED = ['20', '22', '24', '26'];
+/** What a tree makes for itself, and what is no source. */
+const NOT_COPIED = new Set(['.git', '.matrix', 'build', 'coverage', 'dist', 'node_modules', 'out']);
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const cache = join(root, '.matrix');
+const nodePackage = `node-${process.platform}-${process.arch}`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    others: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [] },
+  },
+});
+const majorOf = (version) => version.split('.')[0];
+const versions = (positionals.length > 0 ? positionals : SUPPORTED).filter(
+  (version) => !(values.others && majorOf(version) === majorOf(process.versions.node)),
+);
+const wrong = versions.find((version) => !/^\d+(\.\d+\.\d+)?$/.test(version));
+if (wrong !== undefined) throw new RangeError(`expected a version such as 22 or 22.19.0, got ${wrong}`);
+
+checkPackages();
+mkdirSync(cache, { recursive: true });
+const results = [];
+await withLock(join(cache, 'lock'), async () => {
+  for (const version of versions) results.push(await runOn(version));
+});
+summarize();
+
+/** Every Node takes the packages of this tree. That is right as long as none has an addon, built for one Node. */
+function checkPackages() {
+  const addon = readdirSync(join(root, 'node_modules'), { recursive: true }).find((file) =>
+    file.endsWith('.node'),
+  );
+  if (addon !== undefined) throw new Error(`node_modules/${addon} is built for one Node: it can't be shared`);
+}
+
+/** What came of one Node. That it could not be installed or set up counts as one failure. */
+async function runOn(version) {
+  const folder = join(cache, version);
+  try {
+    const node = installNode(version, folder);
+    console.log(`=== Node ${node.version}`);
+    const tree = copyTree(join(folder, 'tree'));
+    const env = { ...process.env, PATH: `${dirname(node.path)}${delimiter}${process.env.PATH}` };
+    run(node.path, [join(tree, 'scripts', 'setup.js')], { cwd: tree, env });
+    const result = await runSuite({ node: node.path, root: tree, env, parts: values.only });
+    if (result.failures.length > 0) console.log(result.output.replace(/^/gm, `${version} | `));
+    console.log(`=== Node ${node.version}: passed ${result.passed}, failed ${result.failed}`);
+    return { ...result, version: node.version };
+  } catch (error) {
+    console.log(`=== Node ${version}: ${error.message}`);
+    return { version, passed: 0, failed: 1, failures: [error.message.split('\n')[0]], seconds: 0 };
+  }
+}
+
+/** Gets a Node from npm, unless a whole one is there. */
+function installNode(version, folder) {
+  const found = installedNode(folder);
+  if (found !== undefined) return found;
+  rmSync(join(folder, 'node_modules'), { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const options = ['--no-save', '--no-package-lock', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const [npm, args] = npmCommand(['install', '--prefix', folder, ...options, `${nodePackage}@${version}`]);
+  run(npm, args, { cwd: folder });
+  const installed = installedNode(folder);
+  if (installed === undefined) throw new Error(`${nodePackage}@${version} holds no Node that runs here`);
+  return installed;
+}
+
+/** Undefined where there is none, or one that was not written to its end. */
+function installedNode(folder) {
+  const directory = join(folder, 'node_modules', nodePackage);
+  const path = join(directory, 'bin', 'node');
+  if (!existsSync(path) || !existsSync(join(directory, 'include', 'node', 'node.h'))) return undefined;
+  const { version } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+  const { stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' });
+  return stdout?.trim() === `v${version}` ? { version, path } : undefined;
+}
+
+/** Makes the sources of `tree` those of this one; what it has built and compiled stays. */
+function copyTree(tree) {
+  mkdirSync(tree, { recursive: true });
+  for (const name of readdirSync(tree)) {
+    if (!NOT_COPIED.has(name)) rmSync(join(tree, name), { recursive: true });
+  }
+  for (const name of readdirSync(root)) {
+    if (NOT_COPIED.has(name) || name.startsWith('.setup-lock')) continue;
+    cpSync(join(root, name), join(tree, name), {
+      recursive: true,
+      preserveTimestamps: true,
+      filter: (path) => !path.split(sep).includes('node_modules') || path === join(root, name),
+    });
+  }
+  const packages = join(tree, 'node_modules');
+  if (!existsSync(packages)) symlinkSync(join('..', '..', '..', 'node_modules'), packages);
+  return tree;
+}
+
+/** Runs a command in silence. @throws an error with all that it said, if it fails. */
+function run(command, args, options) {
+  const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
+    ...options,
+    encoding: 'utf8',
+  });
+  if (status === 0) return;
+  const why = error?.message ?? signal ?? `exit code ${status}`;
+  throw new Error([`${[command, ...args].join(' ')}: ${why}`, stdout, stderr].join('\n').trimEnd());
+}
+
+function summarize() {
+  const row = (...cells) =>
+    console.log(cells.map((cell, i) => String(cell).padStart(i === 0 ? 12 : 9)).join(''));
+  row('Node', 'passed', 'failed', 'seconds');
+  for (const { version, passed, failed, seconds } of results)
+    row(version, passed, failed, seconds.toFixed(1));
+  for (const { version, failures } of results) {
+    for (const failure of failures) console.log(`failed on Node ${version}: ${failure}`);
+  }
+  const sum = (key) => results.reduce((all, result) => all + result[key], 0);
+  console.log(`${sum('passed')} passed, ${sum('failed')} failed`);
+  if (results.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
+}
