@@ -493,9 +493,7 @@ test('a replica with maxQueueLength unfinished messages gets no connection, and 
   assert.equal([...new Set(await said)], [first], 'they have waited for who could take them');
   folder.open('second');
   await Promise.all(filled);
-  const counts = tally(await answers(port, 200, 4));
-  assert.ok((counts.get(first) ?? 0) <= 100 + LEAD + 16, 'it does not get back what it could not take');
-  assert.ok((counts.get(second) ?? 0) <= 100 + LEAD + 16, [...counts].join(' '));
+  assert.is(new Set(await answers(port, 100, 4)).size, 2, 'both again');
 });
 
 test('of several pools the shortest maxQueueLength counts while that pool is open, for new replicas too', async () => {
