@@ -181,6 +181,7 @@ Napi::Object layout_object(Napi::Env env) {
       {"slotState", offsetof(Slot, state)},
       {"slotWindows", offsetof(Slot, windows)},
       {"slotBlockedAfter", offsetof(Slot, blocked_after)},
+      {"slotMaxQueue", offsetof(Slot, max_queue)},
       {"slotRequests", offsetof(Slot, requests)},
       {"slotBegun", offsetof(Slot, begun)},
       {"slotRss", offsetof(Slot, rss)},

@@ -10,7 +10,7 @@
 namespace ballermann {
 
 inline constexpr uint32_t kMagic = 0x4c4c4142;  // "BALL" in memory
-inline constexpr uint32_t kLayoutVersion = 2;   // raise it with any change below
+inline constexpr uint32_t kLayoutVersion = 3;   // raise it with any change below
 inline constexpr uint32_t kMaxReplicas = 1024;
 inline constexpr uint32_t kSlotCount = kMaxReplicas + 1;  // slot 0 belongs to the primary
 inline constexpr uint32_t kPoolCount = 64;
@@ -53,6 +53,7 @@ struct alignas(kCacheLine) Slot {
   std::atomic<uint32_t> state;        // a SlotState
   std::atomic<uint32_t> windows;  // open windows over its supervisor: while there is one, no request begins
   std::atomic<uint32_t> blocked_after;  // ms of a busy event loop from which on the replica counts as blocked
+  std::atomic<uint32_t> max_queue;      // unfinished messages at which it gets no connection; 0: no limit
 
   // Written by the replica.
   alignas(kCacheLine) std::atomic<uint32_t> taken;  // messages taken out of the mailbox, modulo 2^32

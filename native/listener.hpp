@@ -3,8 +3,8 @@
 // Each replica counts in shared memory what it accepts. One that is ahead of a fellow leaves the next
 // connection to it if the fellow is idle, and can take it at once; if the fellow is at work, or connections
 // come fast, only from a larger lead on, or the fast would wait for the slow. It does not where the fellow
-// could not take it: it is not serving, it holds a window, or its event loop does not turn. Counts are
-// compared by their difference, so they may wrap.
+// could not take it: it is not serving, it holds a window, it has as many messages as it may, or its event
+// loop does not turn. Counts are compared by their difference, so they may wrap.
 #pragma once
 
 #include <algorithm>
@@ -32,13 +32,21 @@ inline bool is_serving(const Slot& slot) {
          slot.windows.load(std::memory_order_seq_cst) == 0;
 }
 
+// It has as many unfinished messages as a pool over its supervisor gives it.
+inline bool is_overloaded(const Slot& slot) {
+  const uint32_t max_queue = slot.max_queue.load(std::memory_order_relaxed);
+  return max_queue != 0 && slot.unfinished.load(std::memory_order_relaxed) >= max_queue;
+}
+
 // By the slot's own word. A clock that runs ahead of ours is no reason.
 inline bool is_busy(const Slot& slot, uint64_t now) {
   const uint64_t since = slot.loop_clock.load(std::memory_order_relaxed);
   return since != 0 && static_cast<int64_t>(now - since) >= kPatience;
 }
 
-inline bool is_eligible(const Slot& slot, uint64_t now) { return is_serving(slot) && !is_busy(slot, now); }
+inline bool is_eligible(const Slot& slot, uint64_t now) {
+  return is_serving(slot) && !is_overloaded(slot) && !is_busy(slot, now);
+}
 
 enum class Verdict {
   kAccept,
@@ -70,10 +78,12 @@ class Gate {
   void leave() { set_own(0); }
 
   // To be called before a round of looks. Only who was passed over is behind by more than kLead. What it
-  // missed in a moment it gets back, since the others wait for it now. What it missed in a long time it does
-  // not: that would be a burst for this replica and a long wait for the others.
+  // missed in a moment it gets back, since the others wait for it now. What it missed in a long time, or for
+  // having too much to do, it does not: that would be a burst for this replica and a long wait for the
+  // others.
   void begin(uint64_t now) {
-    if (now - could_accept_ < blocked_after(segment_.slots[self_])) return;
+    if (!forgoes_ && now - could_accept_ < blocked_after(segment_.slots[self_])) return;
+    forgoes_ = false;
     uint32_t foremost = own();
     for_each_other([&](uint32_t slot, uint32_t count) {
       if (ahead(count, own()) > kLead && ahead(count, foremost) > 0 && is_eligible(segment_.slots[slot], now))
@@ -83,7 +93,12 @@ class Gate {
   }
 
   Verdict look(uint64_t now) {
-    if (!is_serving(segment_.slots[self_])) return Verdict::kNotServing;
+    const Slot& slot = segment_.slots[self_];
+    if (!is_serving(slot)) return Verdict::kNotServing;
+    if (is_overloaded(slot)) {
+      forgoes_ = true;
+      return Verdict::kNotServing;
+    }
     could_accept_ = now;
     Verdict verdict = Verdict::kAccept;
     const int32_t over_idle = lead_over_idle(now);
@@ -164,6 +179,7 @@ class Gate {
   Listener& listener_;
   const uint32_t self_;
   uint64_t could_accept_ = 0;  // when this replica last could have
+  bool forgoes_ = false;       // it had too much to do since then
   double recent_ = 0;
   uint64_t recent_at_ = 0;
   uint32_t round_ = 1;

@@ -1,5 +1,5 @@
 /**
- * Verifies the ring and the window by machine; what each check proves, and what not, is in docs/verification.md.
+ * Verifies the ring, the window and whose turn it is to accept by machine; what each check proves, and what not, is in docs/verification.md.
  *
  *   node scripts/verify.js [--long] [--only NAME ...]
  *
@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import './exit-on-signals.js';
 import * as addon from './verify/addon.js';
 import * as fuzz from './verify/fuzz.js';
+import * as gate from './verify/gate.js';
 import { install } from './verify/install.js';
 import * as model from './verify/model.js';
 import { killAll } from './verify/process.js';
@@ -22,6 +23,8 @@ import * as stress from './verify/stress.js';
 const checks = [
   { name: 'relacy', part: relacy, work: relacy.checkRing },
   { name: 'relacy-mutants', part: relacy, work: relacy.checkMutants },
+  { name: 'gate', part: gate, work: gate.checkGate },
+  { name: 'gate-mutants', part: gate, work: gate.checkGateMutants },
   { name: 'model', part: model, work: model.checkModel },
   { name: 'model-mutants', part: model, work: model.checkModelMutants },
   { name: 'stress-threads-tsan', part: stress, work: stress.stressThreadsTsan },

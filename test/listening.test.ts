@@ -25,7 +25,7 @@ import {
   portOfAll,
   type State,
 } from './listening.js';
-import { Folder, openFiles } from './processes.js';
+import { Folder, later, openFiles } from './processes.js';
 
 const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
   all?.some(({ address }) => address === '::1'),
@@ -491,18 +491,76 @@ test('in a window nothing is accepted, at no cost of CPU; afterwards all are ser
   assert.ok(said.every((pid) => pids.includes(pid)));
 });
 
+/** Gives a replica `count` messages that it finishes when the file is there. */
+function fill(folder: Folder, pid: number, count: number, gate: string): Promise<unknown> {
+  return later(Promise.all(Array.from({ length: count }, () => ask(pid, 'hold', { file: folder.at(gate) }))));
+}
+
+/** How many connections these replicas have accepted, each after some turns of its event loop. */
+async function accepted(pids: readonly number[]): Promise<number[]> {
+  for (let turn = 0; turn < 3; turn++) await Promise.all(pids.map((pid) => ask(pid, 'state')));
+  const states = await Promise.all(pids.map((pid) => ask<State>(pid, 'state')));
+  return states.map((state) => state.accepted);
+}
+
+test('a replica with maxQueueLength unfinished messages gets no connection, and if all have, they wait', async () => {
+  using folder = new Folder();
+  await using supervisor = await listeners();
+  await using _pool = await balance(supervisor, 'of short queues', { maxQueueLength: 3 });
+  const [first, second] = twoPids(supervisor);
+  const port = await portOfAll(supervisor);
+  const filled = [fill(folder, first, 3, 'first'), fill(folder, second, 2, 'second')];
+  assert.equal([...new Set(await answers(port, 100, 4))], [second]);
+  filled.push(fill(folder, second, 1, 'second'));
+  const before = await accepted([first, second]);
+  const sockets = await opened(port, 20);
+  const said = Promise.all(sockets.map(saidBy));
+  assert.equal(await accepted([first, second]), before);
+  folder.open('first');
+  assert.equal([...new Set(await said)], [first], 'they have waited for who could take them');
+  folder.open('second');
+  await Promise.all(filled);
+  assert.is(new Set(await answers(port, 100, 4)).size, 2, 'both again');
+});
+
+test('of several pools the shortest maxQueueLength counts while that pool is open, for new replicas too', async () => {
+  using folder = new Folder();
+  await using supervisor = await listeners({ replicas: 1 });
+  const port = await portOfAll(supervisor);
+  await using _unlimited = await balance(supervisor, 'unlimited');
+  await using _long = await balance(supervisor, 'long', { maxQueueLength: 4 });
+  const short = await balance(supervisor, 'short', { maxQueueLength: 2 });
+  await supervisor.resize(2);
+  const [first, second] = twoPids(supervisor);
+  assert.is((await listenIn(second, { port: 0 })).address.port, port);
+  const filled = [first, second].map((pid) => fill(folder, pid, 2, 'gate'));
+  const sockets = await opened(port, 10);
+  const said = Promise.all(sockets.map(saidBy));
+  assert.equal(await accepted([first, second]), [0, 0]);
+  await short.close();
+  assert.is((await said).length, 10);
+  filled.push(...[first, second].map((pid) => fill(folder, pid, 2, 'gate')));
+  const before = await accepted([first, second]);
+  const late = await opened(port, 10);
+  const saidLate = Promise.all(late.map(saidBy));
+  assert.equal(await accepted([first, second]), before);
+  folder.open('gate');
+  await Promise.all(filled);
+  assert.is((await saidLate).length, 10);
+});
+
 test('a blocked replica gets no connection while others can, and no burst afterwards', async () => {
   using folder = new Folder();
   await using supervisor = await listeners();
   const [first, second] = twoPids(supervisor);
   const port = await portOfAll(supervisor);
   const blocked = ask(first, 'block', { file: folder.at('blocked') });
-  await until(() => existsSync(folder.at('blocked')), 'the replica to be blocked');
-  await sleep(300); // ms: for longer than a moment, which it would be given back
+  await next(supervisor, 'blocked'); // for longer than a moment, which it would be given back
   const meanwhile = await answers(port, 200, 4);
+  const unblocked = next(supervisor, 'unblocked');
   folder.shut('blocked');
   assert.equal([...new Set(meanwhile)], [second]);
-  await blocked;
+  await Promise.all([blocked, unblocked]);
   const afterwards = tally(await answers(port, 200, 4));
   assert.ok(
     (afterwards.get(first) ?? 0) >= 80 && (afterwards.get(first) ?? 0) <= 120,

@@ -81,7 +81,8 @@ test('the layout fits together: sizes, alignment, no overlap', () => {
   assert.is(layout.listeners + layout.listenerCount * layout.listenerBytes, layout.segmentBytes);
   assert.ok(layout.listenerBytes >= layout.listenerAccepted + 4 * layout.slotCount);
 
-  const { slotPid, slotIncarnation, slotUnfinished, slotState, slotWindows, slotBlockedAfter } = layout;
+  const { slotPid, slotIncarnation, slotUnfinished, slotState, slotWindows, slotBlockedAfter, slotMaxQueue } =
+    layout;
   const { slotTaken, slotRequests, slotBegun, slotRss, slotLoopClock, slotLoopIdle, slotRunning } = layout;
   apart(layout.slotBytes, [
     [slotPid, 4],
@@ -90,6 +91,7 @@ test('the layout fits together: sizes, alignment, no overlap', () => {
     [slotState, 4],
     [slotWindows, 4],
     [slotBlockedAfter, 4],
+    [slotMaxQueue, 4],
     [slotTaken, 4],
     [slotRequests, 4],
     [slotBegun, 4],
@@ -106,6 +108,7 @@ test('the layout fits together: sizes, alignment, no overlap', () => {
     slotState,
     slotWindows,
     slotBlockedAfter,
+    slotMaxQueue,
   ]);
   for (const ofReplica of lines([slotTaken, slotRequests, slotLoopClock, slotLoopIdle, slotRunning]))
     assert.not.ok(ofPrimary.has(ofReplica), 'a cache line has one writer');

@@ -20,6 +20,7 @@ export interface Layout {
   readonly slotState: number;
   readonly slotWindows: number;
   readonly slotBlockedAfter: number;
+  readonly slotMaxQueue: number;
   readonly slotRequests: number;
   readonly slotBegun: number;
   readonly slotRss: number;

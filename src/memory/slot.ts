@@ -3,6 +3,16 @@
 import { SlotState } from './addon.js';
 import type { Segment } from './segment.js';
 
+/** What the primary says of the process that a slot is for. */
+export interface Occupant {
+  readonly pid: number;
+  readonly incarnation: number;
+  readonly windows: number;
+  /** ms */
+  readonly blockedAfter: number;
+  readonly maxQueueLength: number;
+}
+
 export class Slot {
   readonly #segment: Segment;
   readonly #slot: number;
@@ -25,12 +35,13 @@ export class Slot {
   }
 
   /** All else in the slot is zero: it was cleared at the last exit. Now the new process may be counting in it already. */
-  occupy(pid: number, incarnation: number, windows: number, blockedAfter: number): void {
+  occupy({ pid, incarnation, windows, blockedAfter, maxQueueLength }: Occupant): void {
     const { layout } = this.#segment.addon;
     this.#words[this.#word(layout.slotIncarnation)] = incarnation;
     this.#words[this.#word(layout.slotBlockedAfter)] =
       blockedAfter === Number.POSITIVE_INFINITY ? 0 : Math.ceil(blockedAfter);
     this.windows = windows;
+    this.maxQueueLength = maxQueueLength;
     this.#words[this.#word(layout.slotPid)] = pid;
   }
 
@@ -86,6 +97,12 @@ export class Slot {
   /** Open windows over the replica's supervisor. Sequentially consistent: a request counts first, then looks here. */
   set windows(count: number) {
     Atomics.store(this.#words, this.#word(this.#segment.addon.layout.slotWindows), count);
+  }
+
+  /** Unfinished messages at which the replica is to get no connection; Infinity: it always may. */
+  set maxQueueLength(length: number) {
+    const word = this.#word(this.#segment.addon.layout.slotMaxQueue);
+    Atomics.store(this.#words, word, length === Number.POSITIVE_INFINITY ? 0 : length);
   }
 
   #word(field: number): number {

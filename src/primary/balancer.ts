@@ -129,6 +129,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       close: () => this.#pause(),
       open: () => this.#resume(),
     });
+    supervisor.limitQueues(this, settings.maxQueueLength);
     this.#membership = new Membership(supervisor, settings, {
       changed: () => this.#publish(),
       refreshed: () => this.#announce('refresh', { pids: this.pids() }),
@@ -407,6 +408,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
     const windowEnds = this.#paused ? this.#resumed : undefined;
     this.#onClosed();
     this.#membership.leave();
+    this.#supervisor.unlimitQueues(this);
     this.#ring.close();
     this.#windows.close(closed);
     this.#giveUpHeld(closed);

@@ -62,6 +62,7 @@ export interface ReplicaPlace {
   readonly codec: Codec;
   readonly windows: number;
   readonly blockedAfter: number;
+  readonly maxQueueLength: number;
 }
 
 /** How long the end of the channel and the exit may be apart: what the replica had sent is read before its end. */
@@ -104,7 +105,7 @@ export class ReplicaProcess implements Carrier {
 
   constructor(
     worker: Worker,
-    { segment, slot, incarnation, codec, windows, blockedAfter }: ReplicaPlace,
+    { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength }: ReplicaPlace,
     owner: ReplicaOwner,
     counters: Counters,
   ) {
@@ -124,7 +125,7 @@ export class ReplicaProcess implements Carrier {
     });
 
     this.#slot = new Slot(segment, slot);
-    this.#slot.occupy(this.pid, incarnation, windows, blockedAfter);
+    this.#slot.occupy({ pid: this.pid, incarnation, windows, blockedAfter, maxQueueLength });
 
     worker.process.on('internalMessage', (message: unknown) => this.#receive(message));
     worker.on('listening', () => this.#ready());
@@ -145,6 +146,11 @@ export class ReplicaProcess implements Carrier {
   /** Open windows over the supervisor: the replica's servers begin no request while there is one. */
   set windows(count: number) {
     if (this.#state !== 'dead') this.#slot.windows = count; // else the slot is another's
+  }
+
+  /** Unfinished messages at which its servers accept no connection. */
+  set maxQueueLength(length: number) {
+    if (this.#state !== 'dead') this.#slot.maxQueueLength = length; // else the slot is another's
   }
 
   /** Its event loop does not turn: it is in no rotation. For one that is up. */

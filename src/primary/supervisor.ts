@@ -41,6 +41,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Children((slot) => listeners.release(slot));
+  /** Of the pools that have one, by pool. */
+  readonly #maxQueueLengths = new Map<object, number>();
   #windows = 0;
   #nextId = 0;
   #ended: BallermannError | undefined;
@@ -166,6 +168,21 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#setWindows(this.#windows - 1);
   }
 
+  /**
+   * A pool has a limit: a replica with as many unfinished messages accepts no connection. Of several the lowest holds.
+   * @internal
+   */
+  limitQueues(pool: object, maxQueueLength: number): void {
+    this.#maxQueueLengths.set(pool, maxQueueLength);
+    this.#setMaxQueueLength();
+  }
+
+  /** That pool is closed. @internal */
+  unlimitQueues(pool: object): void {
+    this.#maxQueueLengths.delete(pool);
+    this.#setMaxQueueLength();
+  }
+
   /** @internal */
   observe(observer: SupervisorObserver): void {
     this.#observers.add(observer);
@@ -183,6 +200,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       replica.windows = count;
       if (count === 0) replica.post(['resumed']);
     }
+  }
+
+  get #maxQueueLength(): number {
+    return Math.min(...this.#maxQueueLengths.values());
+  }
+
+  #setMaxQueueLength(): void {
+    for (const { replica } of this.#children)
+      if (replica !== undefined) replica.maxQueueLength = this.#maxQueueLength;
   }
 
   /** In a tick of its own: what a listener does or throws cannot come between the steps of the supervisor. */
@@ -288,6 +314,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
         codec: this.codec,
         windows: this.#windows,
         blockedAfter: this.settings.blockedAfter,
+        maxQueueLength: this.#maxQueueLength,
       },
       this.#owner,
       this.counters,
