@@ -2,6 +2,7 @@
 
 import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BallermannError } from '../errors.js';
 import { type Codec, codecs } from '../wire/codec.js';
 import type { Request } from '../wire/protocol.js';
@@ -19,6 +20,9 @@ import { RestartIntensity, shouldRestart } from './restart-policy.js';
 import type { BlockedEvent, SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
 import { Watch } from './watch.js';
+
+/** ms within which all processes of a group have got the signal that was sent to it. */
+const ONE_SIGNAL = 100;
 
 /** Who answers what replicas ask of the primary. */
 export interface Relay {
@@ -244,6 +248,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       await Promise.all(added.map((child) => child.started()));
     } catch (failure) {
       await this.#retire(added, 'start failed');
+      await ownSignal(failure);
       throw failure;
     }
     if (this.#ended) throw this.#ended;
@@ -473,6 +478,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 /** Those that serve first: where some are just being restarted, a resize must not leave those alone. */
 function inOrderOfStay(children: readonly Child[]): Child[] {
   return [...children].sort((a, b) => Number(b.state === 'up') - Number(a.state === 'up'));
+}
+
+/**
+ * A signal to the whole group, as from a terminal, ends a replica that cannot listen for it yet. The primary may see
+ * that end before it reads its own signal, which has more to say: it is for an orderly end, and no failed start.
+ */
+async function ownSignal(failure: unknown): Promise<void> {
+  const signal = failure instanceof BallermannError ? failure.signal : undefined;
+  if (signal === 'SIGINT' || signal === 'SIGTERM') await sleep(ONE_SIGNAL);
 }
 
 function blockedEvent({ id }: Child, { pid }: ReplicaProcess, ms: number): BlockedEvent {
