@@ -19,10 +19,13 @@ import type { Scene } from './scene.js';
 const ROTATIONS = 1_000;
 
 /**
- * Bytes that the heap may have grown by. What a replica leaves behind, should it leave anything, is above 20 KB (its
- * worker, its channel, its maps), and 200 are killed in 20 s; what V8 compiles late is below.
+ * Bytes that the heap may have grown by. 20 s have 20,000 calls or more, so 100 bytes that each left behind would be as many;
+ * what V8 compiles late is below.
  */
 const HEAP_GROWTH = 2 * 2 ** 20;
+
+/** Workers of dead replicas that may be reachable: a last event or argument of Node's holds one at times. */
+const LINGERING = 2;
 
 /** What the primary holds while nothing happens. */
 interface Held {
@@ -30,11 +33,11 @@ interface Held {
   readonly listeners: Inventory;
   readonly resources: Inventory;
   /** Workers of the cluster that are not collected. */
-  readonly workers: Inventory;
+  readonly workers: number;
   readonly memory: Memory;
 }
 
-const KINDS = ['descriptors', 'listeners', 'resources', 'workers'] as const;
+const KINDS = ['descriptors', 'listeners', 'resources'] as const;
 
 export async function held({ supervisor, pool }: Scene, workers: Workers): Promise<Held> {
   const inventories = await settled(async () => {
@@ -43,7 +46,7 @@ export async function held({ supervisor, pool }: Scene, workers: Workers): Promi
       descriptors: descriptors(),
       listeners: listeners(supervisor, pool),
       resources: resources(),
-      workers: `${workers.reachable()}`,
+      workers: workers.reachable(),
     };
   });
   return { ...inventories, memory: await memory() };
@@ -91,6 +94,11 @@ export async function checkAftermath(
       return after[kind];
     });
   }
+  await checks.run('nothing of dead replicas is reachable', () => {
+    const figures = `${after.workers} workers, and ${replicas} are alive`;
+    demand(after.workers <= replicas + LINGERING, figures);
+    return figures;
+  });
   await checks.run('memory of the primary is what it was', () => {
     const growth = after.memory.heap + after.memory.external - before.memory.heap - before.memory.external;
     const figures = (['heap', 'external', 'rss'] as const).map(

@@ -127,7 +127,9 @@ export class Disturbances {
   #begin(disturbance: Disturbance, choice: number): void {
     switch (disturbance) {
       case 'window':
-        return this.#run(disturbance, this.#window(new Random(choice, 'window')));
+        for (let queued = choice % 3; queued >= 0; queued--)
+          this.#run(disturbance, this.#window(new Random(choice, `window ${queued}`)));
+        return;
       case 'refresh':
         this.refreshes++;
         return this.#run(disturbance, this.#pool.refresh());
