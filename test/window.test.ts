@@ -209,6 +209,24 @@ test('an aborted window leaves the queue, and those behind it keep their order',
   assert.equal(seen, ['third', 'fourth']);
 });
 
+test('one that is given up as the last of the queue leaves the next to wait for the window that is open', async () => {
+  await using supervisor = await gated();
+  await using pool = await balance(supervisor, 'pool');
+  const { end, window } = await opened(pool);
+  const controller = new AbortController();
+  const givenUp = pool.applyWithin(() => 'never', 0, { signal: controller.signal });
+  controller.abort(reason);
+  await givenUp.then(assert.unreachable, (error) => assert.is(error, reason));
+  let isOver = false;
+  const behind = pool.applyWithin(() => isOver);
+  await turn();
+  throws(() => pool.pid(), 'ERR_PAUSED');
+  isOver = true;
+  end();
+  assert.is(await window, 'first');
+  assert.is(await behind, true, 'it ran after the first');
+});
+
 test('an abort during the wait, or a time limit, ends the window without its function', async () => {
   await using supervisor = await gated();
   await using pool = await balance(supervisor, 'pool');

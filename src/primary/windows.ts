@@ -99,6 +99,10 @@ export class Windows {
       finish = resolve;
     });
     const last = before === undefined ? finished : before.then(() => finished);
+    const forget = (): void => {
+      if (this.#last === last) this.#last = undefined;
+    };
+    let isWaiting = before !== undefined;
     this.#last = last;
     this.#waiting.add(ended);
     try {
@@ -107,12 +111,15 @@ export class Windows {
           ended.signal,
           before.then(() => sleep(BETWEEN)),
         );
+      isWaiting = false;
       this.#waiting.delete(ended);
       return await task();
     } finally {
       this.#waiting.delete(ended);
       finish();
-      if (this.#last === last) this.#last = undefined;
+      // One that was given up before its turn: the window before it is still open.
+      if (isWaiting) void last.then(forget);
+      else forget();
     }
   }
 
