@@ -92,7 +92,8 @@ function installedNode(folder) {
   const directory = join(folder, 'node_modules', nodePackage);
   const path = join(directory, 'bin', 'node');
   if (!existsSync(path) || !existsSync(join(directory, 'include', 'node', 'node.h'))) return undefined;
-  const { version } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+  const manifest = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+  const version = manifest.version.replace(/^v/, ''); // some of the packages have it
   const { stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' });
   return stdout?.trim() === `v${version}` ? { version, path } : undefined;
 }

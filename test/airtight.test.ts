@@ -245,6 +245,23 @@ test('a failed transaction and a refused one give their counts back', async () =
   assert.is(await pool.applyWithin(() => 'ran', ping), 'ran');
 });
 
+test('a transaction that is aborted while it waits for the end of a window never runs', async () => {
+  await using supervisor = await gated({ replicas: 1 });
+  await using pool = await balance(supervisor, 'pool');
+  const reason = new Error('aborted by the test');
+  const never = (): never => assert.unreachable() as never;
+  await pool.applyWithin(async () => {
+    const controller = new AbortController();
+    const waiting = pool.transaction(never, { signal: controller.signal });
+    controller.abort(reason);
+    assert.is(await waiting.catch((error: unknown) => error), reason);
+    const late = pool.transaction(never, { signal: controller.signal });
+    assert.is(await late.catch((error: unknown) => error), reason);
+  });
+  assert.is(pool.stats().transactions, 0);
+  assert.is(await pool.transaction(() => 'ran'), 'ran');
+});
+
 test('a ping is answered after what was sent before it, and not held up by what was sent after it', async () => {
   await using supervisor = await gated();
   await using pool = await balance(supervisor, 'pool');

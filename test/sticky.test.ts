@@ -69,6 +69,37 @@ test('who comes and goes moves only its own', async () => {
   );
 });
 
+test('a connection that was sent to a replica which dies before it takes it goes to another', async () => {
+  let given = 0;
+  const sticky = ({ address }: Remote): string => {
+    given++; // and sent in the same turn
+    return String(address);
+  };
+  await using running = await servers({ sticky });
+  const stopped = await served(running.port);
+  process.kill(stopped, 'SIGSTOP');
+  const answer = served(running.port);
+  await until(() => given === 2, 'the connection to be sent');
+  await killed(running.supervisor, stopped);
+  assert.ok(upPids(running.supervisor).includes(await answer));
+});
+
+test('a function that throws costs the connection, and nothing else', async () => {
+  const own = new Error("the application's own");
+  let fails = true;
+  const sticky = (): string => {
+    if (fails) throw own;
+    return 'all the same';
+  };
+  await using running = await servers({ sticky });
+  const thrown = next<[Error]>(process, 'uncaughtException');
+  const lost = served(running.port).catch(() => Number.NaN);
+  assert.is((await thrown)[0], own);
+  assert.ok(Number.isNaN(await lost));
+  fails = false;
+  assert.ok(upPids(running.supervisor).includes(await served(running.port)));
+});
+
 test('a function says what belongs together', async () => {
   const remotes: Remote[] = [];
   const sticky = (remote: Remote): string => {
