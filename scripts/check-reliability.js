@@ -24,7 +24,7 @@ for (const problem of problems) console.log(problem);
 if (problems.length > 0) process.exitCode = 1;
 else console.log(`${document}: ${rows.length} failures, each with its test`);
 
-/** The tables of a document, each with the heading above it. A row is a line: its cells are what is between bars. */
+/** The tables of failures, each with the heading above it. A row is a line: its cells are what is between bars. */
 function readTables(text) {
   const found = [];
   let title = '';
@@ -34,14 +34,14 @@ function readTables(text) {
       table = undefined;
       title = /^#+ (.*)$/.exec(line)?.[1] ?? title;
     } else if (table === undefined) {
-      table = { title, line: index + 1, rows: [] };
+      table = { title, line: index + 1, rows: [], isOfFailures: /^\| *Failure *\|/.test(line) };
       found.push(table);
     } else if (!/^[|\s:-]+$/.test(line) || line.replace(/[|\s]/g, '') === '') {
       const cells = line.split(/(?<!\\)\|/).slice(1, -1);
       table.rows.push({ line: index + 1, cells: cells.map((cell) => cell.trim().replaceAll('\\|', '|')) });
     }
   }
-  return found;
+  return found.filter(({ isOfFailures }) => isOfFailures);
 }
 
 function problemsOf(cells) {
@@ -68,7 +68,7 @@ function testNames(file) {
 
 function readNames(path) {
   if (!existsSync(path)) return [];
-  const calls = readFileSync(path, 'utf8').matchAll(/^ *[\w.]+\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1,/gm);
+  const calls = readFileSync(path, 'utf8').matchAll(/^.*\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1,/gm);
   return [...calls].map(([, quote, text]) => {
     const parts = quote === '`' ? text.split(/\$\{[^}]*\}/) : [text];
     return new RegExp(`^${parts.map(literally).join('.+')}$`);

@@ -11,9 +11,10 @@ import { restartWebSocket } from './websocket.js';
 
 /**
  * ms without a request and without a byte after which a connection is taken for idle, so that what a client sent
- * before it could know is still answered.
+ * before it could know is still answered. A client on a busy machine may have its last answer unread for so long, and
+ * then ask again before it reads that this is the end.
  */
-const QUIET = 100;
+const QUIET = 250;
 
 /** ms that a TLS handshake may still take when the replica stops. */
 const HANDSHAKE = 1_000;
