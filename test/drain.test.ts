@@ -4,10 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WebSocket } from 'ws';
+import { Frames } from './frames.js';
 import { watch } from './gate.js';
 import { downOf, next, until } from './helpers.js';
 import { later } from './processes.js';
-import { type Answer, ask, fullSpeed, KeepAlive, type Kind, Raw, Session2, Web } from './web.js';
+import { type Answer, ask, certificate, fullSpeed, KeepAlive, type Kind, Raw, Session2, Web } from './web.js';
 
 /** Waits until the server accepts nothing any more. */
 async function stopsAccepting(web: Web): Promise<void> {
@@ -141,6 +142,42 @@ for (const kind of ['http2', 'streams'] as Kind[]) {
     assert.is((await down).signal, null);
   });
 }
+
+for (const kind of ['http2', 'streams'] as Kind[]) {
+  test(`${kind}: GOAWAY comes twice, and refuses nothing that was sent before it could be known`, async () => {
+    await using web = await Web.serve(kind);
+    using client = new Frames(web.port);
+    client.get(1, '/late');
+    await web.diary.has('asked /late');
+    const closed = web.supervisor.close();
+    await until(() => client.goaways.length === 1, 'the first GOAWAY');
+    client.get(3, '/');
+    client.get(5, '/late');
+    await web.diary.has('asked /late', 2);
+    await until(() => client.answered.includes(3), 'the answer of a stream that came after it');
+    web.folder.open('gate');
+    await until(() => client.ended, 'the end of the connection');
+    assert.equal(client.answered.sort(), [1, 3, 5]);
+    assert.equal([...new Set(client.goaways)], [2 ** 31 - 1, 5]);
+    await closed;
+  });
+}
+
+test('http2s: GOAWAY says what has been begun, which is finished; what comes later may be sent again', async () => {
+  await using web = await Web.serve('http2s');
+  using client = new Frames(web.port, certificate);
+  client.get(1, '/late');
+  await web.diary.has('asked /late');
+  const closed = web.supervisor.close();
+  await until(() => client.goaways.length === 1, 'the first GOAWAY');
+  client.get(3, '/not begun');
+  web.folder.open('gate');
+  await until(() => client.ended, 'the end of the connection');
+  assert.equal(client.answered, [1]);
+  assert.equal([...new Set(client.goaways)], [1]);
+  await closed;
+  assert.not(web.diary.read().includes('asked /not begun'));
+});
 
 test('WebSockets of ws are told that the service restarts', async () => {
   await using web = await Web.serve('ws');

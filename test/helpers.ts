@@ -45,9 +45,15 @@ export async function killed(supervisor: Supervisor, pid: number): Promise<DownE
 
 /** The 'down' of that pid. */
 export async function downOf(supervisor: Supervisor, pid: number): Promise<DownEvent> {
-  for (;;) {
-    const [event] = await next<[DownEvent]>(supervisor, 'down');
-    if (event.pid === pid) return event;
+  let seen: DownEvent | undefined;
+  const note = (event: DownEvent): void => {
+    if (event.pid === pid) seen ??= event;
+  };
+  supervisor.on('down', note); // one listener for all: between two of them an event could be missed
+  try {
+    return (await until(() => seen, `the end of replica ${pid}`)) as DownEvent;
+  } finally {
+    supervisor.off('down', note);
   }
 }
 

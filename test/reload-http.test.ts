@@ -5,9 +5,10 @@ import { once } from 'node:events';
 import { type Supervisor, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fixture, killed, next } from './helpers.js';
+import { fixture, killed, next, times, until } from './helpers.js';
 import { later } from './processes.js';
 import { type Outcome, Traffic } from './traffic.js';
+import { Session2, Web } from './web.js';
 
 const CLIENTS = 8;
 
@@ -48,6 +49,44 @@ test('10 reloads', async () => {
     assert.match(outcome.last, /build 10/);
     assert.is(failed(outcome, `10 reloads, ${kind}`, []), 0);
   }
+});
+
+test('10 reloads, HTTP/2: each request runs once, and is answered', async () => {
+  await using web = await Web.serve('http2', { replicas: 2 });
+  let isOver = false;
+  let sent = 0;
+  let answered = 0;
+  const session = (): Session2 => new Session2(web.port);
+  const clients = times(4, async () => {
+    let client = session();
+    const request = async (path: string): Promise<void> => {
+      for (;;) {
+        // As a GOAWAY wants it: another connection for what comes next, and for what was refused.
+        if (client.session.closed) client = session();
+        try {
+          assert.is((await client.ask(path)).status, 200);
+          answered++;
+          return;
+        } catch (error) {
+          if (!/NGHTTP2_REFUSED_STREAM/.test(String(error))) throw error;
+        }
+      }
+    };
+    while (!isOver) await Promise.all(times(8, () => request(`/${sent++}`)));
+    client.session.close();
+  });
+  const load = later(Promise.all(clients));
+  for (let build = 1; build <= 10; build++) {
+    const goal = answered + 64;
+    await Promise.race([load, until(() => answered >= goal, 'streams between two reloads')]);
+    await web.supervisor.reload();
+  }
+  isOver = true;
+  await load;
+  assert.is(answered, sent);
+  const asked = web.diary.read().filter((line) => line.startsWith('asked '));
+  assert.is(asked.length, sent);
+  assert.is(new Set(asked).size, sent);
 });
 
 test('a crash loses only what that replica was running', async () => {

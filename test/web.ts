@@ -27,6 +27,8 @@ export type Kind =
   | 'streams'
   | 'express'
   | 'fastify'
+  | 'koa'
+  | 'hono'
   | 'ws'
   | 'upgrade'
   | 'expect'
@@ -144,7 +146,8 @@ export function ask(port: number, path = '/', options: RequestOptions = {}): Pro
   });
 }
 
-const certificate = { ca: readFileSync(fixture('servers/cert.pem')) };
+/** To connect by TLS. */
+export const certificate = { ca: readFileSync(fixture('servers/cert.pem')) };
 
 /** A client that keeps one connection. */
 export class KeepAlive implements Disposable {

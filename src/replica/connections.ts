@@ -19,8 +19,11 @@ const QUIET = 250;
 /** ms that a TLS handshake may still take when the replica stops. */
 const HANDSHAKE = 1_000;
 
-/** The identifier that says "no stream is refused yet" (RFC 9113, 6.8). */
-const LAST_STREAM = 2 ** 31 - 1;
+/**
+ * A GOAWAY that refuses no stream yet: its last stream is the highest there can be (RFC 9113, 6.8). Node's session.goaway()
+ * with that number says the same, but ignores every stream that comes after it.
+ */
+const SHUTDOWN_NOTICE = Buffer.from('000008' + '07' + '00' + '00000000' + '7fffffff' + '00000000', 'hex');
 
 const OWN = Symbol('ballermann.connection');
 
@@ -99,7 +102,7 @@ export class Connection {
   announceEnd(): void {
     this.#isAnnounced = true;
     if (this.#response?.headersSent === false) this.#response.shouldKeepAlive = false;
-    if (this.session?.closed === false) this.session.goaway(0, LAST_STREAM);
+    if (this.session?.closed === false) this.#announceGoaway(this.session);
     if (this.#hadRequest) this.#bytes = this.socket.bytesRead; // else what came is the beginning of the first
     this.#quietSince = performance.now();
   }
@@ -117,6 +120,15 @@ export class Connection {
     if (this.#isEnding) return;
     this.#isEnding = true;
     restartWebSocket(this.socket);
+  }
+
+  /**
+   * Node writes whole frames, and the socket keeps the order, so one of ours fits between two of its own. A TLS socket takes no
+   * write during another one. So there the client is told what has been begun, and sends the rest elsewhere.
+   */
+  #announceGoaway(session: ServerHttp2Session): void {
+    if ('encrypted' in this.socket) session.goaway();
+    else this.socket.write(SHUTDOWN_NOTICE);
   }
 
   #isQuiet(): boolean {
