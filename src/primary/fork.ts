@@ -56,10 +56,8 @@ export function forkReplica(
       inspectPort: undefined,
       windowsHide: undefined,
     });
-    return cluster.fork({
-      ...settings.env,
-      [REPLICA_ENV]: JSON.stringify(replica),
-    });
+    const env = { ...settings.env, [REPLICA_ENV]: JSON.stringify(replica) };
+    return cluster.fork(env);
   } finally {
     setup({
       exec: before.exec ?? process.argv[1],
