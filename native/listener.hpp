@@ -26,6 +26,9 @@ inline constexpr double kPerLead = 4;
 // How long others wait for a replica whose event loop does not turn, in ns.
 inline constexpr int64_t kPatience = 20'000'000;
 
+// Of one swap; reached only when somebody spoils the word.
+inline constexpr uint32_t kMaxSwaps = 4096;
+
 inline bool is_serving(const Slot& slot) {
   return slot.pid.load(std::memory_order_relaxed) != 0 &&
          slot.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(SlotState::serving) &&
@@ -71,8 +74,8 @@ class Gate {
     set_own(at_least_one(start));
     could_accept_ = now;
     uint32_t slots = listener_.slots.load(std::memory_order_relaxed);
-    while (slots <= self_ && !listener_.slots.compare_exchange_weak(slots, self_ + 1)) {
-    }
+    for (uint32_t attempt = 0; attempt < kMaxSwaps && slots <= self_; ++attempt)
+      if (listener_.slots.compare_exchange_weak(slots, self_ + 1)) return;
   }
 
   void leave() { set_own(0); }

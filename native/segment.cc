@@ -79,7 +79,11 @@ const Mapping& mapping() { return mapped; }
 
 void create_segment(Napi::Env env) {
   const std::lock_guard<std::mutex> lock(mutex);
-  if (mapped.base != nullptr) return;
+  if (mapped.base != nullptr) {
+    // Some replica may have written over it, and no later one would attach then.
+    mapped.base->header = this_layout();
+    return;
+  }
   const int fd = anonymous_file(env);
   void* memory = nullptr;
   try {

@@ -35,6 +35,7 @@ const checks = [
   { name: 'addon-asan', part: addon, work: addon.addonAsan },
   { name: 'fuzz-attach', part: fuzz, work: fuzz.fuzzAttach },
   { name: 'fuzz-ring', part: fuzz, work: fuzz.fuzzRing },
+  { name: 'fuzz-listener', part: fuzz, work: fuzz.fuzzListener },
   { name: 'pause', part: stress, work: stress.pauses },
   { name: 'pause-broken', part: stress, work: stress.pausesBroken },
 ];

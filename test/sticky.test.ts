@@ -113,6 +113,23 @@ test('a function says what belongs together', async () => {
   assert.ok(remotes.every(({ port }) => (port as number) > 0));
 });
 
+test('a replica cannot answer for a connection that another one was sent', async () => {
+  let given = 0;
+  const sticky = (): string => `all the same${++given > 0}`;
+  await using running = await servers({ sticky });
+  const chosen = await served(running.port);
+  const fellow = Object.values(cluster.workers ?? {}).find((worker) => worker?.process.pid !== chosen);
+  process.kill(chosen, 'SIGSTOP'); // it is sent the next one, and does not answer
+  const answered = served(running.port);
+  await until(() => given === 2, 'the connection to be accepted');
+  for (let ack = -1; ack > -1_000; ack--) {
+    const forged = { cmd: 'NODE_CLUSTER', ack, accepted: true };
+    fellow?.process.emit('internalMessage' as 'message', forged, undefined as never);
+  }
+  await killed(running.supervisor, chosen);
+  assert.ok(upPids(running.supervisor).includes(await answered)); // else nobody would have it any more
+});
+
 test('in a window connections wait', async () => {
   await using running = await servers();
   await using _pool = await balance(running.supervisor, 'sticky');

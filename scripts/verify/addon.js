@@ -9,8 +9,19 @@ export const packages = ['g++', 'make', 'python3'];
 
 /** Compiled test files: those that use the segment most, in primary, replicas and worker threads. */
 const TESTS = {
-  short: ['ring', 'segment', 'rotation', 'death'],
-  long: ['ring', 'segment', 'rotation', 'death', 'ratio', 'window', 'calls', 'restart', 'shutdown'],
+  short: ['ring', 'segment', 'rotation', 'death', 'hostile-memory'],
+  long: [
+    'ring',
+    'segment',
+    'rotation',
+    'death',
+    'ratio',
+    'window',
+    'calls',
+    'restart',
+    'shutdown',
+    'hostile-memory',
+  ],
 };
 
 export async function addonAsan({ root, out, long }) {

@@ -67,10 +67,58 @@ const seeds = {
     ),
     pools: bytes(1, 0, 0, 0, 0, u32(0), u32(0), 1, 1, 0, 0, 10, 1, 8, u32(7), u32(8), u32(9)),
   },
+  listener: {
+    // Slot 1 of listener 0, all zeros: it joins, a fellow is behind by 9, two looks.
+    behind: bytes(
+      u16(1),
+      0,
+      0,
+      0,
+      0,
+      0,
+      1,
+      u32(9),
+      u32(9),
+      u32(1),
+      0,
+      u32(1),
+      6,
+      u16(2),
+      0,
+      9,
+      u32(1),
+      7,
+      u32(1),
+      7,
+    ),
+    // The last slot of the last listener, all ones.
+    ones: bytes(u16(1024), 63, 0, 255, 0, 255, 1, u32(9), u32(9), u32(1), 0, u32(1), 1, u32(1), 7),
+    'slots outside': bytes(
+      u16(1),
+      0,
+      0,
+      1,
+      0,
+      1,
+      0,
+      255,
+      u32(9),
+      u32(9),
+      u32(1),
+      5,
+      u16(3),
+      0,
+      0,
+      u32(0),
+      u32(0),
+      u32(7),
+    ),
+  },
 };
 
 export const fuzzAttach = (context) => fuzz(context, 'attach');
 export const fuzzRing = (context) => fuzz(context, 'ring');
+export const fuzzListener = (context) => fuzz(context, 'listener');
 
 async function fuzz({ root, out, long }, name) {
   const native = join(root, 'test', 'native');

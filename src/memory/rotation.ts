@@ -23,6 +23,7 @@ export class Rotation {
   readonly #segment: Segment;
   readonly #ring: number;
   readonly #refuse: (why: Refusal) => never;
+  readonly #isReplica: (pid: number) => boolean;
   readonly #words: Int32Array = NONE;
   /** Index of the ring word's low half: generation and paused flag. */
   readonly #keyWord: number = 0;
@@ -49,14 +50,23 @@ export class Rotation {
   #index = 0;
   #end = 0;
 
-  /** @param refuse throws the error that fits the caller's process. */
-  constructor(segment: Segment, ring: number, refuse: (why: Refusal) => never) {
+  /**
+   * @param refuse throws the error that fits the caller's process.
+   * @param isReplica as far as the caller knows: the table is in shared memory, and anything may have been written there.
+   */
+  constructor(
+    segment: Segment,
+    ring: number,
+    refuse: (why: Refusal) => never,
+    isReplica: (pid: number) => boolean = mayBeReplica,
+  ) {
     const { layout } = segment.addon;
     const block = new Int32Array(layout.rotationBytes / 4);
     block[layout.rotationKey / 4] = layout.noKey;
     this.#segment = segment;
     this.#ring = ring;
     this.#refuse = refuse;
+    this.#isReplica = isReplica;
     this.#words = segment.words;
     this.#keyWord = segment.ringWord(ring, layout.ringWord);
     this.#epochWord = segment.ringWord(ring, layout.ringEpoch);
@@ -145,7 +155,14 @@ export class Rotation {
     if (claimed === Claimed.paused) this.#refuse('paused'); // what is left of the block is spent after the pause
     if (claimed !== Claimed.tickets) this.#refuseFor(claimed === Claimed.empty ? 'empty' : 'spoiled');
     const key = at(this.#block, layout.rotationKey / 4);
-    if (key !== this.#key) this.#fillTurns(key, at(this.#block, layout.rotationCount / 4));
+    if (key !== this.#key) {
+      const count = at(this.#block, layout.rotationCount / 4);
+      if (!this.#pids.subarray(0, count).every(this.#isReplica)) {
+        this.#block[layout.rotationKey / 4] = layout.noKey; // to be copied again
+        this.#refuseFor('spoiled');
+      }
+      this.#fillTurns(key, count);
+    }
     this.#index = (at(this.#block, layout.rotationFirst / 4) + this.#offset) % this.#count;
     this.#end = this.#index + at(this.#block, layout.rotationLeft / 4);
   }
@@ -161,6 +178,11 @@ export class Rotation {
     this.#end = this.#index; // the block is no longer good
     return this.#refuse(why);
   }
+}
+
+/** To `process.kill`, 0 and what is below it are groups and everybody; and no primary has forked 1. */
+function mayBeReplica(pid: number): boolean {
+  return pid > 1;
 }
 
 /** An element that is known to be there. */

@@ -60,7 +60,7 @@ export class Segment {
 
 let current: Segment | undefined;
 
-/** Primary: makes the segment, once a process; answers the descriptor that replicas inherit. */
+/** Primary: makes the segment, once a process, or writes its header again; answers the descriptor that replicas inherit. */
 export function createSegment(): number {
   return addon().createSegment();
 }

@@ -1,7 +1,7 @@
 /** A pool: hands out the pids of a supervisor's replicas in turn, carries its messages, opens its windows. */
 
 import { EventEmitter } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { badType, checkFunction, checkMilliseconds, checkOptions, checkSignal } from '../arguments.js';
 import { BallermannError, poolRefusal, type Refusal } from '../errors.js';
 import { Ring } from '../memory/ring.js';
@@ -117,7 +117,12 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
     this.#supervisor = supervisor;
     this.#onClosed = onClosed;
     this.#ring = new Ring(segment, name, settings.maxQueueLength, settings.selection === 'least-queue');
-    this.#rotation = new Rotation(segment, this.#ring.index, (why) => this.#refuse(why));
+    this.#rotation = new Rotation(
+      segment,
+      this.#ring.index,
+      (why) => this.#refuse(why),
+      (pid) => this.#membership.get(pid) !== undefined,
+    );
     this.#counted = {
       name,
       segment,
@@ -377,6 +382,10 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   async #untilResumed(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    if (!this.#paused) {
+      this.#mend();
+      await turn(); // or whoever waits would ask again and again where the flag is set at once
+    }
     let stop!: () => void;
     const aborted = new Promise<void>((resolve) => {
       stop = resolve;
@@ -389,6 +398,14 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
     } finally {
       signal.removeEventListener('abort', stop);
     }
+  }
+
+  /** Some process has written into the ring: it gets what it had from here. */
+  #mend(): void {
+    if (this.#closed !== undefined) return;
+    this.#ring.publish(this.#membership.rotation());
+    if (this.#paused) this.#ring.pause();
+    else this.#ring.resume();
   }
 
   async #wait(wait: Wait, ended: AbortSignal): Promise<void> {
@@ -417,7 +434,25 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   }
 
   #refuse(why: Refusal): never {
-    throw this.#refusal(why);
+    if (!this.#isForged(why)) throw this.#refusal(why);
+    this.#mend();
+    throw this.#refusal('spoiled');
+  }
+
+  /** Whether the ring says what this pool, which alone may change it, knows to be untrue. */
+  #isForged(why: Refusal): boolean {
+    if (this.#closed !== undefined) return false;
+    switch (why) {
+      case 'paused':
+        return !this.#paused;
+      case 'empty':
+        return this.#membership.size > 0;
+      case 'closed':
+      case 'spoiled':
+        return true;
+      default:
+        return false;
+    }
   }
 
   #refusal(why: Refusal): BallermannError {

@@ -61,10 +61,7 @@ export function forkReplica(
       inspectPort: undefined,
       windowsHide: undefined,
     });
-    const worker = cluster.fork({
-      ...settings.env,
-      [REPLICA_ENV]: JSON.stringify(replica),
-    });
+    const worker = cluster.fork({ ...settings.env, [REPLICA_ENV]: JSON.stringify(replica) });
     if (worker.process.pid !== undefined) return worker;
     worker.once('error', (error) => {
       delete cluster.workers?.[worker.id]; // Node keeps it where there was no descriptor for its channel

@@ -54,7 +54,7 @@ export function serve(served: Served, segment: Segment): void {
   worker.process.on('internalMessage', (message: unknown) => {
     if (isListenQuery(message)) listen(served, segment, message);
     else if (isCloseNotice(message)) closed(worker, message.key);
-    else if (isHandoverAnswer(message)) answered(message.ack, message.accepted);
+    else if (isHandoverAnswer(message)) answered(worker, message.ack, message.accepted);
   });
   worker.once('exit', () => {
     for (const listener of listeners.values()) {
@@ -117,9 +117,9 @@ function bySticky(key: string, segment: Segment, query: ListenQuery, sticky: Sti
   return typeof socket === 'number' ? socket : new StickyListener(key, socket, segment, sticky);
 }
 
-function answered(seq: number, accepted: boolean): void {
+function answered(worker: Worker, seq: number, accepted: boolean): void {
   for (const { sharing } of listeners.values())
-    if (sharing instanceof StickyListener) sharing.answered(seq, accepted);
+    if (sharing instanceof StickyListener) sharing.answered(worker, seq, accepted);
 }
 
 /** @returns whether it was a holder. */

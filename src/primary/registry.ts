@@ -21,10 +21,14 @@ export function forget(replica: ReplicaProcess): void {
 let segmentFd: number | undefined;
 let freeSlots: number[] = [];
 
-/** The primary's segment, made at the first use. @throws BallermannError ERR_NATIVE_UNAVAILABLE. */
+/**
+ * The primary's segment, made at the first use; at each later one its header is written again, in case that a replica
+ * has written over it. @throws BallermannError ERR_NATIVE_UNAVAILABLE.
+ */
 export function ownSegment(): { segment: Segment; fd: number } {
-  if (segmentFd === undefined) {
-    segmentFd = createSegment();
+  const isFirst = segmentFd === undefined;
+  segmentFd = createSegment();
+  if (isFirst) {
     const { slotCount } = Segment.require().addon.layout;
     freeSlots = Array.from({ length: slotCount - 1 }, (_, i) => slotCount - 1 - i); // pop() gives 1 first
   }

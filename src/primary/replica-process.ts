@@ -21,6 +21,7 @@ import {
   type ToReplica,
   unpack,
 } from '../wire/protocol.js';
+import { guard } from './channel-guard.js';
 import type { Sight } from './liveness.js';
 import type { Carrier, Message } from './message.js';
 import { Utilization } from './utilization.js';
@@ -127,6 +128,10 @@ export class ReplicaProcess implements Carrier {
     this.#slot = new Slot(segment, slot);
     this.#slot.occupy({ pid: this.pid, incarnation, windows, blockedAfter, maxQueueLength });
 
+    guard(worker.process, {
+      malformed: () => counters.malformed++,
+      broken: (cause) => this.#broken(cause),
+    });
     worker.process.on('internalMessage', (message: unknown) => this.#receive(message));
     worker.on('listening', () => this.#ready());
     worker.on('error', (error) => this.#failed(error));
@@ -311,6 +316,15 @@ export class ReplicaProcess implements Carrier {
       'ERR_PROTOCOL',
       `the replica speaks protocol ${version}, the primary ${PROTOCOL_VERSION}: install the same ballermann in both`,
     );
+    this.kill();
+  }
+
+  /** The replica has written something to its channel that is no message. What follows cannot be understood. */
+  #broken(cause: Error): void {
+    this.#counters.malformed++;
+    this.#crash = new BallermannError('ERR_PROTOCOL', 'the channel of the replica carried no message', {
+      cause,
+    });
     this.kill();
   }
 

@@ -68,10 +68,10 @@ export class StickyListener {
     }
   }
 
-  /** A replica has taken a connection, or not. */
-  answered(seq: number, accepted: boolean): void {
+  /** A replica has taken a connection, or not. It speaks for itself only. */
+  answered(worker: Worker, seq: number, accepted: boolean): void {
     const handover = this.#underWay.get(seq);
-    if (handover === undefined) return;
+    if (handover?.worker !== worker) return;
     this.#underWay.delete(seq);
     if (accepted) handover.connection.close();
     else this.#wait(handover);

@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BallermannError } from '../errors.js';
+import { Slot } from '../memory/slot.js';
 import { type Codec, codecs } from '../wire/codec.js';
 import type { Request } from '../wire/protocol.js';
 import { Child, type ChildInfo } from './child.js';
@@ -301,6 +302,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #spawn(child: Child, settings = this.settings): void {
     const { segment, fd } = ownSegment();
     child.starting();
+    new Slot(segment, child.slot).clear(); // again: a replica may have written there since the last one's exit
     child.report = reportPath(settings.hangReports, child.slot);
     const worker = forkReplica(settings, child.slot, fd, child.report, (error) =>
       this.#refused(child, error),
