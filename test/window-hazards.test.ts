@@ -135,7 +135,7 @@ test('a window that opens during a reload and a resize waits for the replicas th
   await using supervisor = await gated({ shutdown: 30_000 });
   await using pool = await balance(supervisor, 'pool');
   const old = pidAt(pool.pids(), 0);
-  const held = call(old, hold('work'), { timeout: 30_000 });
+  const held = rejects(call(old, hold('work'), { timeout: 30_000 }), 'ERR_REPLICA_DIED');
   await noted(old, 'start work');
   const reloaded = supervisor.reload();
   const resized = supervisor.resize(3);
@@ -145,8 +145,7 @@ test('a window that opens during a reload and a resize waits for the replicas th
   throws(() => pool.pid(), 'ERR_PAUSED');
   await turn();
   assert.not(state.settled);
-  await killed(supervisor, old);
-  await rejects(held, 'ERR_REPLICA_DIED');
+  await Promise.all([killed(supervisor, old), held]);
   assert.is(await window, 'ran');
   await Promise.all([reloaded, resized]);
   assert.is(upPids(supervisor).length, 3);
