@@ -44,6 +44,8 @@ export class Connection {
   /** Requests that are running or held. */
   requests = 0;
   session: ServerHttp2Session | undefined;
+  /** Whether the client is told that what comes from now on has not run, so that it must not. HTTP/2 over TLS. */
+  refusesStreams = false;
   /** Responses that wait behind another one (pipelining): Node does not tell them when the connection closes. */
   queued: Set<ServerResponse> | undefined;
   /** The last one that has come and is not over. */
@@ -124,11 +126,16 @@ export class Connection {
 
   /**
    * Node writes whole frames, and the socket keeps the order, so one of ours fits between two of its own. A TLS socket takes no
-   * write during another one. So there the client is told what has been begun, and sends the rest elsewhere.
+   * write during another one. So there the client is told what has been begun, and sends the rest elsewhere. That GOAWAY
+   * names its last stream now and leaves later, after writes that are under way: what is read in between is not to run.
    */
   #announceGoaway(session: ServerHttp2Session): void {
-    if ('encrypted' in this.socket) session.goaway();
-    else this.socket.write(SHUTDOWN_NOTICE);
+    if ('encrypted' in this.socket) {
+      this.refusesStreams = true;
+      session.goaway();
+    } else {
+      this.socket.write(SHUTDOWN_NOTICE);
+    }
   }
 
   #isQuiet(): boolean {
