@@ -25,6 +25,7 @@ export type Kind =
   | 'http2'
   | 'http2s'
   | 'streams'
+  | 'front'
   | 'express'
   | 'fastify'
   | 'koa'

@@ -53,6 +53,8 @@ export class Connection {
   #hadRequest = false;
   #isAnnounced = false;
   #isEnding = false;
+  /** Apart from the above: a server may hand the connection on to one of HTTP still. */
+  #isRestartAnnounced = false;
   #bytes: number;
   #quietSince = 0;
 
@@ -119,8 +121,8 @@ export class Connection {
 
   /** The same for a protocol that is not HTTP. */
   announceRestart(): void {
-    if (this.#isEnding) return;
-    this.#isEnding = true;
+    if (this.#isRestartAnnounced) return;
+    this.#isRestartAnnounced = true;
     restartWebSocket(this.socket);
   }
 
@@ -133,9 +135,16 @@ export class Connection {
     if ('encrypted' in this.socket) {
       this.refusesStreams = true;
       session.goaway();
+    } else if (session.pendingSettingsAck) {
+      // SETTINGS must be the first frame, and Node may not have written it as yet (RFC 9113, 3.4).
+      session.once('localSettings', () => this.#notifyOfShutdown(session));
     } else {
-      this.socket.write(SHUTDOWN_NOTICE);
+      this.#notifyOfShutdown(session);
     }
+  }
+
+  #notifyOfShutdown(session: ServerHttp2Session): void {
+    if (!session.closed) this.socket.write(SHUTDOWN_NOTICE);
   }
 
   #isQuiet(): boolean {
