@@ -1,5 +1,7 @@
 /** The end of a replica that serves: what has been asked is answered, and connections end without cutting anything off. */
 
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -177,6 +179,39 @@ test('http2s: GOAWAY says what has been begun, which is finished; what comes lat
   assert.equal([...new Set(client.goaways)], [1]);
   await closed;
   assert.not(web.diary.read().includes('asked /not begun'));
+});
+
+test('a session that begins when the replica stops has SETTINGS first, and then GOAWAY', async () => {
+  await using web = await Web.serve('front');
+  const socket = connect(web.port, '127.0.0.1');
+  await web.diary.has('connected');
+  const down = downOf(web.supervisor, web.pids()[0] as number);
+  const closed = later(web.supervisor.close());
+  await stopsAccepting(web);
+  const session = connectHttp2(`http://127.0.0.1:${web.port}`, { createConnection: () => socket });
+  session.on('error', () => {});
+  const goaway = later(next<[number, number]>(session, 'goaway'));
+  const stream = session.request({ ':path': '/' });
+  const [headers] = await next<[IncomingHttpHeaders]>(stream, 'response');
+  assert.is(headers[':status'], 200);
+  assert.is((await goaway)[1], 2 ** 31 - 1);
+  stream.resume();
+  await closed;
+  assert.is((await down).signal, null);
+});
+
+test('… and is ended when nothing comes on it', async () => {
+  await using web = await Web.serve('front', { shutdown: 3_000 });
+  using client = new Raw(web.port);
+  await web.diary.has('connected');
+  const down = downOf(web.supervisor, web.pids()[0] as number);
+  const closed = later(web.supervisor.close());
+  await stopsAccepting(web);
+  await sleep(50); // looked at once as a connection that is not HTTP
+  client.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0');
+  await until(() => client.received !== '', 'the SETTINGS of the server');
+  await closed;
+  assert.is((await down).signal, null);
 });
 
 test('WebSockets of ws are told that the service restarts', async () => {

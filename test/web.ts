@@ -25,6 +25,7 @@ export type Kind =
   | 'http2'
   | 'http2s'
   | 'streams'
+  | 'front'
   | 'express'
   | 'fastify'
   | 'koa'
@@ -188,7 +189,9 @@ export class Session2 implements Disposable {
 
   async ask(path = '/'): Promise<Answer> {
     const stream = this.session.request({ ':path': path });
-    const responded = once(stream, 'response') as Promise<[Headers2]>;
+    const closed = new AbortController(); // a stream may close without an answer and without an error
+    stream.once('close', () => closed.abort(new Error(`closed without an answer, code ${stream.rstCode}`)));
+    const responded = once(stream, 'response', closed) as Promise<[Headers2]>;
     const [[headers], body] = await Promise.all([responded, text(stream)]);
     return { status: Number(headers[':status']), headers, body };
   }

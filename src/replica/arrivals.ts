@@ -7,6 +7,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 
+/** NGHTTP2_REFUSED_STREAM: nothing has run, the client may send it again (RFC 9113, 8.7). node:http2 is not loaded for it. */
+const REFUSED_STREAM = 7;
+
 export type RequestArguments = [request: IncomingMessage, response: ServerResponse];
 export type UpgradeArguments = [request: IncomingMessage, socket: Socket, head: Buffer];
 export type StreamArguments = [stream: ServerHttp2Stream, ...rest: unknown[]];
@@ -64,4 +67,10 @@ export function refuse([event, args]: Arrival): void {
     default:
       args[1].writeHead(503, { 'Retry-After': '1', 'Content-Length': '0' }).end();
   }
+}
+
+/** Says that the stream has not run, and has not been seen by the script. */
+export function refuseStream(stream: ServerHttp2Stream): void {
+  stream.on('error', () => {}); // Node makes one of the code, for the side that sends it too
+  stream.close(REFUSED_STREAM);
 }

@@ -44,6 +44,8 @@ export class Connection {
   /** Requests that are running or held. */
   requests = 0;
   session: ServerHttp2Session | undefined;
+  /** Whether the client is told that what comes from now on has not run, so that it must not. HTTP/2 over TLS. */
+  refusesStreams = false;
   /** Responses that wait behind another one (pipelining): Node does not tell them when the connection closes. */
   queued: Set<ServerResponse> | undefined;
   /** The last one that has come and is not over. */
@@ -51,6 +53,8 @@ export class Connection {
   #hadRequest = false;
   #isAnnounced = false;
   #isEnding = false;
+  /** Apart from the above: a server may hand the connection on to one of HTTP still. */
+  #isRestartAnnounced = false;
   #bytes: number;
   #quietSince = 0;
 
@@ -117,18 +121,30 @@ export class Connection {
 
   /** The same for a protocol that is not HTTP. */
   announceRestart(): void {
-    if (this.#isEnding) return;
-    this.#isEnding = true;
+    if (this.#isRestartAnnounced) return;
+    this.#isRestartAnnounced = true;
     restartWebSocket(this.socket);
   }
 
   /**
    * Node writes whole frames, and the socket keeps the order, so one of ours fits between two of its own. A TLS socket takes no
-   * write during another one. So there the client is told what has been begun, and sends the rest elsewhere.
+   * write during another one. So there the client is told what has been begun, and sends the rest elsewhere. That GOAWAY
+   * names its last stream now and leaves later, after writes that are under way: what is read in between is not to run.
    */
   #announceGoaway(session: ServerHttp2Session): void {
-    if ('encrypted' in this.socket) session.goaway();
-    else this.socket.write(SHUTDOWN_NOTICE);
+    if ('encrypted' in this.socket) {
+      this.refusesStreams = true;
+      session.goaway();
+    } else if (session.pendingSettingsAck) {
+      // SETTINGS must be the first frame, and Node may not have written it as yet (RFC 9113, 3.4).
+      session.once('localSettings', () => this.#notifyOfShutdown(session));
+    } else {
+      this.#notifyOfShutdown(session);
+    }
+  }
+
+  #notifyOfShutdown(session: ServerHttp2Session): void {
+    if (!session.closed) this.socket.write(SHUTDOWN_NOTICE);
   }
 
   #isQuiet(): boolean {

@@ -12,7 +12,15 @@ import { Server, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Segment } from '../memory/segment.js';
-import { type Arrival, carrierOf, isOfStream, isUpgrade, refuse, responseOf } from './arrivals.js';
+import {
+  type Arrival,
+  carrierOf,
+  isOfStream,
+  isUpgrade,
+  refuse,
+  refuseStream,
+  responseOf,
+} from './arrivals.js';
 import { Connection, Connections } from './connections.js';
 import { HeldRequests, type HoldLimits } from './held-requests.js';
 import type { Mailbox, Stretch } from './mailbox.js';
@@ -178,6 +186,10 @@ export class Servers {
     if (carrier[OWNER] !== undefined || carrier.destroyed || isOfStream(arrival)) return false;
     const connection = Connection.of(event === 'stream' ? args[0].session : args[0].socket);
     carrier[OWNER] = connection ?? null;
+    if (event === 'stream' && connection?.refusesStreams === true) {
+      refuseStream(args[0]);
+      return true;
+    }
     connection?.begins(responseOf(arrival));
     if (!isUpgrade(event)) carrier.on('close', this.#closed);
     if (this.#held.size > 0 || !this.#claim()) {
