@@ -196,6 +196,7 @@ Napi::Object layout_object(Napi::Env env) {
       {"ringBytes", sizeof(Ring)},
       {"ringWord", offsetof(Ring, word)},
       {"ringEpoch", offsetof(Ring, epoch)},
+      {"ringCallers", offsetof(Ring, callers)},
       {"ringMaxQueue", offsetof(Ring, max_queue)},
       {"ringLeastQueue", offsetof(Ring, least_queue)},
       {"rotationBytes", sizeof(Rotation)},

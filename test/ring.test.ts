@@ -113,10 +113,11 @@ test('the layout fits together: sizes, alignment, no overlap', () => {
   for (const ofReplica of lines([slotTaken, slotRequests, slotLoopClock, slotLoopIdle, slotRunning]))
     assert.not.ok(ofPrimary.has(ofReplica), 'a cache line has one writer');
 
-  const { ringWord, ringEpoch, ringMaxQueue } = layout;
+  const { ringWord, ringEpoch, ringCallers, ringMaxQueue } = layout;
   apart(layout.ringBytes, [
     [ringWord, 8],
     [ringEpoch, 4],
+    [ringCallers, 4],
     [ringMaxQueue, 4],
   ]);
   assert.not.ok(lines([ringEpoch, ringMaxQueue]).has(Math.floor(ringWord / line)));

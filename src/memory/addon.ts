@@ -35,6 +35,7 @@ export interface Layout {
   readonly ringBytes: number;
   readonly ringWord: number;
   readonly ringEpoch: number;
+  readonly ringCallers: number;
   readonly ringMaxQueue: number;
   readonly ringLeastQueue: number;
   readonly rotationBytes: number;

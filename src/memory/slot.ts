@@ -1,6 +1,7 @@
 /** One replica's slot in the segment, as the primary sees it: what it writes there, and what the replica says. */
 
 import { SlotState } from './addon.js';
+import { LongCount } from './counts.js';
 import type { Segment } from './segment.js';
 
 /** What the primary says of the process that a slot is for. */
@@ -19,6 +20,8 @@ export class Slot {
   readonly #words: Int32Array;
   readonly #unfinished: number;
   readonly #taken: number;
+  readonly #allTaken = new LongCount();
+  readonly #allBegun = new LongCount();
   /** Indexes in `longs`. */
   readonly #loopClock: number;
   readonly #loopIdle: number;
@@ -64,10 +67,13 @@ export class Slot {
     return this.#words[this.#taken] as number;
   }
 
-  /** Calls and casts that the replica has taken, and requests that its servers have begun; each counts modulo 2^32. */
+  /**
+   * Calls and casts that the replica has taken, and requests that its servers have begun. Beyond 2^32 too where it is
+   * looked at now and then: each of the two counts wraps.
+   */
   get served(): number {
     const begun = this.#words[this.#word(this.#segment.addon.layout.slotBegun)] as number;
-    return (this.taken >>> 0) + (begun >>> 0);
+    return this.#allTaken.look(this.taken) + this.#allBegun.look(begun);
   }
 
   /** Bytes of memory, as the replica last looked; 0 where it does not. */

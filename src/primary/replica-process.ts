@@ -6,6 +6,7 @@
 import type { Worker } from 'node:cluster';
 import { hrtime } from 'node:process';
 import { BallermannError, type ErrorData, fromErrorData } from '../errors.js';
+import { isAtMost } from '../memory/counts.js';
 import type { Segment } from '../memory/segment.js';
 import { Slot } from '../memory/slot.js';
 import type { Codec } from '../wire/codec.js';
@@ -419,6 +420,6 @@ export class ReplicaProcess implements Carrier {
 
   /** Whether the replica had taken the message out of its mailbox; counted in its slot, modulo 2^32. */
   #mayHaveBegun(message: Message): boolean {
-    return message.sequence !== undefined && (message.sequence - this.#taken) << 0 <= 0;
+    return message.sequence !== undefined && isAtMost(message.sequence, this.#taken);
   }
 }

@@ -154,9 +154,6 @@ const KEYS = [
   'name',
 ];
 
-/** What a slot can count of each kind. */
-const MAX_SERVED = 2 ** 32 - 1;
-
 /** @throws TypeError or RangeError that names the option. */
 export function supervisorSettings(options: SupervisorOptions, maxReplicas: number): SupervisorSettings {
   if (options === undefined) throw badType('options', 'an object', options);
@@ -204,7 +201,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     waitReady: checkBoolean('options.waitReady', waitReady),
     recycle: {
-      maxRequests: checkLimit('options.maxRequests', maxRequests, MAX_SERVED),
+      maxRequests: checkLimit('options.maxRequests', maxRequests),
       maxAge: checkLimit('options.maxAge', maxAge),
       maxRss: checkLimit('options.maxRss', maxRss),
     },
@@ -247,9 +244,9 @@ function checkHangTimeout(ms: unknown, blockedAfter: number): number {
 }
 
 /** A whole number above 0, or none: no limit. */
-function checkLimit(name: string, limit: unknown = Number.POSITIVE_INFINITY, max?: number): number {
+function checkLimit(name: string, limit: unknown = Number.POSITIVE_INFINITY): number {
   if (limit === Number.POSITIVE_INFINITY) return limit;
-  return checkInteger(name, limit, 1, max ?? Number.MAX_SAFE_INTEGER);
+  return checkInteger(name, limit, 1, Number.MAX_SAFE_INTEGER);
 }
 
 export function execPath(exec: unknown): string {
