@@ -133,7 +133,8 @@ export const ofNode: fc.Arbitrary<object> = fc
   )
   .filter((message) => !(Number.isInteger(message.port) && Number(message.port) >= 0));
 
-function changed(message: object, [how, path, value]: Change): object {
+function changed(message: object, [how, path, given]: Change): object {
+  const value = structuredClone(given); // its own: a later change may be made in it
   let place: object = message;
   for (const step of path) {
     const keys = Object.keys(place);

@@ -66,8 +66,8 @@ for (const serialization of both) {
           // An answer may be forged, the replica may have to go, and the message may not fit its own channel.
           await call(pid, { op: 'send', messages: messages.splice(0, 50) }).catch(() => {});
         }
-        // Most of a batch is lost where one of its first ends the replica, so how many get through is a matter of the seed.
-        assert.ok(pool.stats().malformed > 50, `${pool.stats().malformed} were counted`);
+        // The rest of a batch is lost where one of its first ends the replica.
+        assert.ok(pool.stats().malformed > 300, `${pool.stats().malformed} were counted`);
       }),
     );
   });
