@@ -319,13 +319,9 @@ test('a payload decodes to what was encoded', () => {
       assert.equal(json.decode(sent(json.encode(value).value)), sent(value));
     }),
   );
-  const cloneable = fc.anything({
-    withBigInt: true,
-    withDate: true,
-    withMap: true,
-    withSet: true,
-    withTypedArray: true,
-  });
+  const cloneable = fc
+    .anything({ withBigInt: true, withDate: true, withMap: true, withSet: true, withTypedArray: true })
+    .filter((value) => isDeepStrictEqual(structuredClone(value), value)); // no invalid date equals another
   fc.assert(
     fc.property(cloneable, (value) =>
       isDeepStrictEqual(advanced.decode(advanced.encode(value).value), value),
