@@ -2,7 +2,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mutants } from '../../test/native/gate-mutants.js';
-import { attempt, inParallel, run } from './process.js';
+import { catchEach } from './mutants.js';
+import { attempt, run } from './process.js';
 
 export const packages = ['g++'];
 
@@ -14,7 +15,7 @@ export async function checkGate(context) {
 export async function checkGateMutants(context) {
   const { root, out } = context;
   const text = readFileSync(join(root, 'native', 'listener.hpp'), 'utf8');
-  const caught = await inParallel(2, mutants, async ({ name, find, replace }) => {
+  return catchEach(mutants, async ({ name, find, replace }) => {
     const parts = text.split(find);
     if (parts.length !== 2)
       throw new Error(`${name}: found ${parts.length - 1} times, expected once: ${find}`);
@@ -26,14 +27,6 @@ export async function checkGateMutants(context) {
     if (code === 0) return undefined;
     return code === 1 && signal === null ? output.trim().split('\n')[0] : `ended with ${signal ?? code}`;
   });
-  mutants.forEach(({ name, what }, index) => {
-    console.log(
-      `  ${caught[index] === undefined ? 'NOT CAUGHT' : 'caught'} ${name} (${what}): ${caught[index] ?? ''}`,
-    );
-  });
-  const count = caught.filter((how) => how !== undefined).length;
-  if (count < mutants.length) throw new Error(`${count} of ${mutants.length} mutants caught`);
-  return `${count} of ${mutants.length} mutants caught`;
 }
 
 /** @param from holds native/listener.hpp; all else is of the root. */

@@ -1,6 +1,7 @@
 /** Point 2: the protocol of a window across processes, as a Promela model, and mutants of it that must be caught. */
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { catchEach } from './mutants.js';
 import { attempt, inParallel, run } from './process.js';
 
 export const packages = ['g++', 'spin'];
@@ -71,14 +72,10 @@ export async function checkModel({ root, out, long }) {
 }
 
 export async function checkModelMutants({ root, out }) {
-  const caught = await inParallel(2, mutants, async ({ name, what, property }) => {
+  return catchEach(mutants, async ({ name, property }) => {
     const { errors } = await search(root, join(out, `model-${name}`), [`-D${name}`], property, 480);
-    console.log(`  ${errors > 0 ? 'caught' : 'NOT CAUGHT'} ${name} (${what}): ${property}`);
-    return errors > 0;
+    return errors > 0 ? property : undefined;
   });
-  const count = caught.filter(Boolean).length;
-  if (count < mutants.length) throw new Error(`${count} of ${mutants.length} mutants caught`);
-  return `${count} of ${mutants.length} mutants caught`;
 }
 
 async function search(root, directory, defines, property, seconds) {

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { mutants, scenarios } from '../../test/native/relacy/scenarios.js';
 import { deriveSmallRing } from './derive.js';
+import { catchEach } from './mutants.js';
 import { attempt, inParallel, run } from './process.js';
 
 /** Much to run, or (a mutant, which is soon caught) much to compile. */
@@ -41,7 +42,7 @@ export async function checkRing({ root, out, long }) {
 /** Every weakened variant: all must be caught. */
 export async function checkMutants({ root, out }) {
   await precompile(root, out, QUICK);
-  const caught = await inParallel(2, mutants, async (mutant) => {
+  return catchEach(mutants, async (mutant) => {
     const wanted = scenarios.filter(({ name }) => mutant.scenarios.includes(name));
     const program = await compile(root, join(out, `mutant-${mutant.name}`), QUICK, wanted, mutant);
     for (const { name } of wanted) {
@@ -56,14 +57,6 @@ export async function checkMutants({ root, out }) {
     }
     return undefined;
   });
-  mutants.forEach(({ name, what }, index) => {
-    console.log(
-      `  ${caught[index] === undefined ? 'NOT CAUGHT' : 'caught'} ${name} (${what}): ${caught[index] ?? ''}`,
-    );
-  });
-  const count = caught.filter((how) => how !== undefined).length;
-  if (count < mutants.length) throw new Error(`${count} of ${mutants.length} mutants caught`);
-  return `${count} of ${mutants.length} mutants caught`;
 }
 
 /** Relacy is most of what there is to compile: once for all variants. */

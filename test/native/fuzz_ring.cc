@@ -2,32 +2,15 @@
 // publisher's own operations, on a segment that holds anything. Nothing leaves its bounds, and every loop
 // ends.
 //
-// The segment and the rotation lie on the heap in their exact sizes, so that AddressSanitizer sees a step
-// outside.
-#include <cstdlib>
+// The rotation lies on the heap in its exact size, so that AddressSanitizer sees a step outside.
 #include <memory>
-#include <new>
 
 #include "../../native/ring.hpp"
+#include "anything.hpp"
 #include "bytes.hpp"
 
 namespace ballermann {
 namespace {
-
-Segment& segment() {
-  static Segment* const memory = new (std::aligned_alloc(alignof(Segment), sizeof(Segment)))
-      Segment{};  // NOLINT: lives as long as the process
-  return *memory;
-}
-
-// Any bytes over [begin, begin + size), the input's again and again.
-void fill(void* begin, size_t size, Bytes& bytes) {
-  uint8_t pattern[64];
-  const size_t length = 1 + bytes.take<uint8_t>() % sizeof pattern;
-  bytes.read(pattern, length);
-  auto* to = static_cast<uint8_t*>(begin);
-  for (size_t at = 0; at < size; at += length) std::memcpy(to + at, pattern, std::min(length, size - at));
-}
 
 Name take_name(Bytes& bytes) {
   Name name{};
