@@ -19,13 +19,13 @@ namespace {
 
 constexpr uint64_t kRetry = 1;      // ms until another look at whose turn it is
 constexpr uint64_t kSlowRetry = 8;  // the same while this replica is to accept nothing
+constexpr uint64_t kNoRoom = 50;    // the same when the system has no descriptor or memory left
 constexpr int kBatch = 8;           // connections that are accepted in one turn of the loop
+
 // A replica that was blocked may be blocked again: for so long after it, in ns, it holds one connection at a
 // time that it has read nothing from, for at most so long, in ns.
 constexpr uint64_t kCareful = 10'000'000'000;
 constexpr uint64_t kUnread = 2'000'000;
-
-constexpr uint64_t kNoRoom = 50;  // ms until another try when the system has no descriptor or memory left
 
 int accept_from(int fd) {
 #ifdef __linux__
@@ -215,8 +215,9 @@ class Polling {
   // Until there is none, or it is another replica's turn. After a batch the loop turns, so that what was
   // accepted is served before more is: a replica that then stands still holds few connections.
   void accept_some() {
-    if (takes_turns_) gate_.begin(uv_hrtime());
-    for (int left = is_careful(uv_hrtime()) ? 1 : kBatch; !is_closed_; --left) {
+    const uint64_t now = uv_hrtime();
+    if (takes_turns_) gate_.begin(now);
+    for (int left = is_careful(now) ? 1 : kBatch; !is_closed_; --left) {
       if (left == 0) return poll();
       const Verdict verdict = look(uv_hrtime());
       if (verdict != Verdict::kAccept) return hold(verdict);

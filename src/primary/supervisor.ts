@@ -79,7 +79,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   /**
    * Sets the number of replicas. Pools take new ones in as soon as all are ready; replicas that go are taken out
-   * of rotation first and finish what they run. Those go that are not up, then the newest. Resizes and reloads run one after another, in call order.
+   * of rotation first and finish what they run. Those go that are not up, then the newest. Resizes and reloads run one
+   * after another, in call order.
    * @throws TypeError, RangeError, BallermannError ERR_SEGMENT_FULL, ERR_CLOSED, or ERR_START_FAILED (the new
    * replicas are stopped then, the others stay).
    */
@@ -212,8 +213,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   #setMaxQueueLength(): void {
-    for (const { replica } of this.#children)
-      if (replica !== undefined) replica.maxQueueLength = this.#maxQueueLength;
+    const length = this.#maxQueueLength;
+    for (const { replica } of this.#children) if (replica !== undefined) replica.maxQueueLength = length;
   }
 
   /** In a tick of its own: what a listener does or throws cannot come between the steps of the supervisor. */
