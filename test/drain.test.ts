@@ -27,24 +27,37 @@ async function stopsAccepting(web: Web): Promise<void> {
 for (const kind of ['http', 'https', 'express', 'fastify'] as Kind[]) {
   test(`${kind}: requests under way are answered in full with Connection: close, and the hooks run after them`, async () => {
     await using web = await Web.serve(kind, { replicas: 2 });
-    const clients = Array.from({ length: 4 }, () => new KeepAlive(web.port, kind === 'https'));
+    const [stays, goes] = web.pids() as [number, number];
+    const clients: KeepAlive[] = [];
+    const client = () => {
+      clients.push(new KeepAlive(web.port, kind === 'https'));
+      return clients.at(-1) as KeepAlive;
+    };
     try {
-      const begun = later(Promise.all(clients.slice(0, 2).map((client) => client.ask('/slow'))));
-      const waiting = later(Promise.all(clients.slice(2).map((client) => client.ask('/late'))));
-      await web.diary.has('asked /slow', 2);
-      await web.diary.has('asked /late', 2);
-      const [stays, goes] = web.pids() as [number, number];
+      const begun: Promise<Answer>[] = [];
+      const waiting: Promise<Answer>[] = [];
+      // Who accepts is nobody's promise: both replicas shall have both.
+      const has = (path: string) =>
+        [stays, goes].every((pid) => web.diary.read(pid).includes(`asked ${path}`));
+      while (!has('/slow')) {
+        begun.push(later(client().ask('/slow')));
+        await web.diary.has('asked /slow', begun.length);
+      }
+      while (!has('/late')) {
+        waiting.push(later(client().ask('/late')));
+        await web.diary.has('asked /late', waiting.length);
+      }
       const down = downOf(web.supervisor, goes);
       const resized = later(web.supervisor.resize(1));
       await until(() => web.supervisor.children()[1]?.state === 'stopping', 'the replica to be stopping');
       await sleep(300);
       assert.not(web.diary.read(goes).includes('hook resize'), 'no hook before the last request has ended');
       web.folder.open('gate');
-      for (const { status, body } of await begun) {
+      for (const { status, body } of await Promise.all(begun)) {
         assert.is(status, 200);
         assert.match(body, /^\d+ begins ends$/);
       }
-      for (const { body, headers } of await waiting)
+      for (const { body, headers } of await Promise.all(waiting))
         assert.is(headers.connection, Number(body) === goes ? 'close' : 'keep-alive');
       await resized;
       const { code, signal } = await down;
@@ -52,7 +65,7 @@ for (const kind of ['http', 'https', 'express', 'fastify'] as Kind[]) {
       assert.equal(web.diary.read(goes).slice(-2), ['hook resize', 'closed']);
       assert.equal(web.pids(), [stays]);
     } finally {
-      for (const client of clients) client[Symbol.dispose]();
+      for (const each of clients) each[Symbol.dispose]();
     }
   });
 }
