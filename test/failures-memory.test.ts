@@ -1,5 +1,6 @@
 /** What a reader that has stopped costs the primary: never more than a bound, whatever it is sent. Prints what it was. */
 
+import { readFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -7,8 +8,8 @@ import { type Balancer, balance, call } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { failing, stopped } from './failing.js';
-import { rejects, until } from './helpers.js';
-import { Folder } from './processes.js';
+import { fixture, rejects, until } from './helpers.js';
+import { Folder, later } from './processes.js';
 
 const MB = 1024 * 1024;
 const patient = { timeout: 50_000 };
@@ -92,6 +93,41 @@ async function acceptedOf(sent: Promise<unknown>[]): Promise<number> {
 
 function unfinished(pool: Balancer): number {
   return pool.stats().replicas.reduce((sum, replica) => sum + replica.unfinished, 0);
+}
+
+for (const [kind, serialization] of [
+  ['replies', 'json'],
+  ['failures', 'advanced'],
+] as const) {
+  test(`who asks and reads no ${kind} is not read either, and gets all of them when it goes on`, async () => {
+    using folder = new Folder();
+    await using supervisor = await failing(folder, { exec: fixture('deaf.mjs'), serialization });
+    const [deaf, other] = supervisor.children().map(({ pid }) => pid) as [number, number];
+    const before = memory();
+    const asking = later(
+      call<{ asked: number; answers: number }>(
+        deaf,
+        {
+          op: 'ask',
+          target: kind === 'replies' ? other : 'no such pool',
+          text: textOf(kind === 'replies' ? 10_000 : 1),
+          limit: 200_000,
+          said: folder.at('said'),
+          gate: folder.at('gate'),
+        },
+        patient,
+      ),
+    );
+    await until(() => folder.has('said'), 'the end of the questions', 40_000);
+    assert.is(readFileSync(folder.at('said'), 'utf8'), 'stuck');
+    const bytes = memory() - before;
+    console.log(`unread ${kind}: ${(bytes / MB).toFixed(0)} MiB of memory`);
+    assert.ok(bytes < BOUND, `${bytes} bytes`);
+    assert.is(await call(other, { op: 'echo', text: 'to others' }), 'to others');
+    folder.open('gate');
+    const { asked, answers } = await asking;
+    assert.is(answers, asked);
+  });
 }
 
 test('the memory for what a paused pool holds is bounded, and all of it is sent at the end', async () => {

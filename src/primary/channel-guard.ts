@@ -1,13 +1,17 @@
 /**
  * Stands between a replica's channel and Node's own code in the primary, which takes its workers at their word: what is
- * no message at all, and what speaks Node's words but not in Node's sense, would be an uncaught exception there.
+ * no message at all, and what speaks Node's words but not in Node's sense, would be an uncaught exception there. And
+ * who asks without reading the answers would fill the memory.
  */
 
 import type { ChildProcess } from 'node:child_process';
 import { type HandleSender, isHarmless } from '../wire/node-messages.js';
+import { MAX_ITEMS, MAX_WAITING } from '../wire/outbox.js';
 
 /** What a replica is found to have sent. */
 export interface GuardListener {
+  /** Whether more of ours waits for the replica than should. */
+  isOverfull(): boolean;
   /** A message that was dropped. */
   malformed(): void;
   /** No message: nothing more is read, since nobody can say where the next one begins. At most once. */
@@ -16,12 +20,19 @@ export interface GuardListener {
 
 /** Node's internal handle of a channel. `onread` parses what came; the messages are delivered later. */
 interface Pipe {
+  /** Bytes that the kernel has not taken. */
+  readonly writeQueueSize: number;
+  readStop(): void;
+  readStart(): void;
   onread(this: Pipe, chunk: ArrayBuffer | undefined): void;
 }
 
+/** How often it is looked whether a replica reads again (ms). */
+const LOOK_AGAIN = 20;
+
 export function guard(child: ChildProcess, listener: GuardListener): void {
   const pipe = pipeOf(child);
-  if (pipe !== undefined) guardReading(pipe, listener);
+  if (pipe !== undefined) guardReading(child, pipe, listener);
   guardMessages(child, listener);
 }
 
@@ -32,7 +43,7 @@ function pipeOf(child: ChildProcess): Pipe | undefined {
   return symbol && (fields[symbol] as Pipe);
 }
 
-function guardReading(pipe: Pipe, listener: GuardListener): void {
+function guardReading(child: ChildProcess, pipe: Pipe, listener: GuardListener): void {
   const { onread } = pipe;
   let isBroken = false;
   pipe.onread = function (chunk) {
@@ -44,7 +55,34 @@ function guardReading(pipe: Pipe, listener: GuardListener): void {
       isBroken = true;
       listener.broken(error as Error);
     }
+    if (isBehind()) pause();
   };
+
+  /** It does not read what it is sent, be that by us or by Node. */
+  function isBehind(): boolean {
+    const handles = (child as HandleSender)._handleQueue; // and what waits behind them
+    return (
+      listener.isOverfull() ||
+      pipe.writeQueueSize > MAX_WAITING ||
+      (Array.isArray(handles) && handles.length > MAX_ITEMS)
+    );
+  }
+
+  /** Its questions wait in its own memory, until it has read enough or is gone. */
+  function pause(): void {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    pipe.readStop();
+    const timer = setInterval(() => {
+      if (!isBehind()) resume();
+    }, LOOK_AGAIN);
+    child.once('exit', resume);
+
+    function resume(): void {
+      clearInterval(timer);
+      child.off('exit', resume);
+      if (child.connected) pipe.readStart();
+    }
+  }
 }
 
 /** All that listen for Node's internal messages get them by this `emit`. */

@@ -24,12 +24,12 @@ function request(replica: ReplicaProcess, [, id, kind, target, timeout, idempote
         const answer = replica.codec.encode(codec.decode(reply));
         replica.post(entryOf('result', id, answer.value), answer.weight + ENTRY_WEIGHT);
       } catch (error) {
-        replica.post(['failure', id, toErrorData(error)]);
+        fail(replica, id, error);
       }
     },
     reject(error) {
       requests.delete(id);
-      replica.post(['failure', id, toErrorData(error)]);
+      fail(replica, id, error);
     },
   };
   const isCast = kind === 'cast';
@@ -45,6 +45,11 @@ function request(replica: ReplicaProcess, [, id, kind, target, timeout, idempote
   } catch (error) {
     if (!isCast) caller.reject(error);
   }
+}
+
+function fail(replica: ReplicaProcess, id: number, error: unknown): void {
+  const data = toErrorData(error);
+  replica.post(['failure', id, data], data.message.length + (data.stack?.length ?? 0) + ENTRY_WEIGHT);
 }
 
 function withdraw(replica: ReplicaProcess, id: number): void {

@@ -130,6 +130,7 @@ export class ReplicaProcess implements Carrier {
     this.#slot.occupy({ pid: this.pid, incarnation, windows, blockedAfter, maxQueueLength });
 
     guard(worker.process, {
+      isOverfull: () => this.#outbox.isOverfull,
       malformed: () => counters.malformed++,
       broken: (cause) => this.#broken(cause),
     });

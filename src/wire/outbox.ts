@@ -123,6 +123,11 @@ export class Outbox<Entry> {
       this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, () => {});
   }
 
+  /** More waits than `push` would allow: the other end asks, and does not read the answers. */
+  get isOverfull(): boolean {
+    return this.#weight > MAX_WAITING || this.#waiting.length - this.#head > MAX_ITEMS;
+  }
+
   /** Resolves when nothing waits or is under way, or the channel is closed. */
   drained(): Promise<void> {
     if (this.#closed || (this.#isEmpty && this.#underWay === 0)) return Promise.resolve();
