@@ -21,7 +21,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     timeout: { type: 'string', default: '60' },
-    jobs: { type: 'string', default: '2' },
+    jobs: { type: 'string', default: '3' },
     report: { type: 'string' },
   },
 });
