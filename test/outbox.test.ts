@@ -228,6 +228,24 @@ test('small items are bounded by their number, and those that became void make r
   );
 });
 
+test('it is overfull by what was not refused, by size or by number, and not while it is corked', async () => {
+  for (const [count, weight] of [
+    [4, MAX_WAITING / 4],
+    [MAX_ITEMS, 1],
+  ] as const) {
+    const { port, box } = outbox(true);
+    for (let entry = 0; entry < count; entry++) assert.ok(box.push(fixed(entry, weight)));
+    box.post(fixed(-1, weight));
+    assert.not(box.isOverfull, 'nobody could have read any of it');
+    box.uncork();
+    assert.ok(box.isOverfull);
+    await turn();
+    assert.not(box.isOverfull, 'a message is under way');
+    await port.writeAll();
+    assert.not(box.isOverfull);
+  }
+});
+
 test('what is under way does not wait: a stopped reader costs one message more than the bound', async () => {
   const { port, box } = outbox();
   box.push(fixed(0, 2 * MB));

@@ -21,6 +21,7 @@ import {
 } from '#src/wire/protocol.js';
 import { pidAt, upPids } from './gate.js';
 import { downOf, fixture, rejects, start, until } from './helpers.js';
+import { Folder } from './processes.js';
 
 type Fits = (value: unknown) => boolean;
 
@@ -575,6 +576,19 @@ test('a replica that speaks another protocol is ended, with that reason, and res
     assert.is((event.error as BallermannError).code, 'ERR_PROTOCOL');
     assert.match((event.error as Error).message, /99/);
   }));
+
+test('what a replica asks before it has said hello is dropped and counted', async () => {
+  using folder = new Folder();
+  const batch = [['request', 1, 'call', 'pool', 1000, false, 'early']];
+  const early = folder.script(
+    'early.cjs',
+    `process.send(${JSON.stringify({ cmd: 'NODE_BALLERMANN', batch })});`,
+  );
+  await using supervisor = await start({ replicas: 1, env: { NODE_OPTIONS: `--require ${early}` } });
+  await using pool = await balance(supervisor, 'pool');
+  await ping(pool.pid());
+  assert.is(pool.stats().malformed, 1);
+});
 
 test("the user's own messages go through beside ours, and nobody's listener sees ours", async () => {
   await using supervisor = await start({ exec: fixture('plain.mjs'), replicas: 1 });

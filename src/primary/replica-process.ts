@@ -302,7 +302,9 @@ export class ReplicaProcess implements Carrier {
       case 'failure':
         return this.#fail(entry[1], entry[2]);
       case 'request':
-        return this.#owner.requested(this, entry);
+        if (this.#greeted) return this.#owner.requested(this, entry);
+        this.#counters.malformed++; // its answer could not be sent
+        return;
       case 'cancel':
         return this.#owner.withdrawn(this, entry[1]);
     }

@@ -125,6 +125,7 @@ export class Outbox<Entry> {
 
   /** More waits than `push` would allow: the other end asks, and does not read the answers. */
   get isOverfull(): boolean {
+    if (this.#corked) return false;
     return this.#weight > MAX_WAITING || this.#waiting.length - this.#head > MAX_ITEMS;
   }
 
