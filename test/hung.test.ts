@@ -14,6 +14,7 @@ import {
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ownSegment, replicaOf } from '#src/primary/registry.js';
+import { stopped } from './failing.js';
 import { gated, hold, noted, pidAt, release, Thread, upPids } from './gate.js';
 import { downOf, type Expected, fixture, next, rejects, start, tally, times, until } from './helpers.js';
 import { Diary, Folder, later, Primary, stateOf } from './processes.js';
@@ -50,11 +51,6 @@ function told(
   supervisor.on(name, note);
   const event = until(() => seen, `'${name}' of ${pid}`).finally(() => supervisor.off(name, note));
   return later(event as Promise<HungEvent>);
-}
-
-async function stopped(pid: number): Promise<void> {
-  process.kill(pid, 'SIGSTOP');
-  await until(() => stateOf(pid) === 'T', `${pid} to be stopped`);
 }
 
 /** The same, while its event loop waits for work. */

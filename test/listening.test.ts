@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { applyWithin, balance, cast, type Supervisor, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { stopped } from './failing.js';
 import { pidAt, upPids } from './gate.js';
 import { downOf, fixture, killed, next, tally, until } from './helpers.js';
 import {
@@ -407,7 +408,7 @@ test('a replica that dies loses no connection that it had not accepted', async (
   await using supervisor = await listeners();
   const [first, second] = twoPids(supervisor);
   const port = await portOfAll(supervisor);
-  for (const pid of [first, second]) process.kill(pid, 'SIGSTOP');
+  await Promise.all([first, second].map(stopped));
   const sockets = await opened(port, 100);
   const said = Promise.all(sockets.map(saidBy));
   await killed(supervisor, first);
@@ -419,7 +420,7 @@ test('connections wait while every replica is dead, for those that come next', a
   await using supervisor = await listeners();
   const [first, second] = twoPids(supervisor);
   const port = await portOfAll(supervisor);
-  for (const pid of [first, second]) process.kill(pid, 'SIGSTOP');
+  await Promise.all([first, second].map(stopped));
   const sockets = await opened(port, 50);
   const said = Promise.all(sockets.map(saidBy));
   await Promise.all([killed(supervisor, first), killed(supervisor, second)]);
@@ -592,7 +593,7 @@ test('a stopped replica is passed over as well', async () => {
   await using supervisor = await listeners();
   const [first, second] = twoPids(supervisor);
   const port = await portOfAll(supervisor);
-  process.kill(first, 'SIGSTOP');
+  await stopped(first);
   assert.equal([...new Set(await answers(port, 100, 4))], [second]);
   process.kill(first, 'SIGCONT'); // which may take a busy machine longer than a hundred connections
   await until(async () => (await answers(port, 10)).includes(first), 'the replica goes on');

@@ -77,19 +77,16 @@ linux('replicas in the shutdown hooks die with their primary', async () => {
 linux('replicas that are loading, in a top-level await, die with their primary', async () => {
   using folder = new Folder();
   await using primary = startPrimary(folder, undefined, { LOAD_GATE: folder.at('never') });
+  const pids = await primary.forked(2);
   await new Diary(folder).has('loading', 2);
-  await leavesNone(
-    primary,
-    primary.said('fork').map(({ pid }) => pid as number),
-  );
+  await leavesNone(primary, pids);
 });
 
 linux('replicas that have hardly begun die with their primary', async () => {
   using folder = new Folder();
   await using primary = startPrimary(folder);
-  await primary.line('fork', 2);
+  const pids = await primary.forked(2);
   primary.process.kill('SIGKILL');
-  const pids = primary.said('fork').map(({ pid }) => pid as number);
   await primary.exited;
   // They learn of it once Node has started in them, which takes as long as it takes.
   await until(() => !pids.some(isAlive), `the end of ${pids.filter(isAlive)}`);

@@ -252,6 +252,12 @@ export class Primary implements AsyncDisposable {
     return line;
   }
 
+  /** The pids of the first replicas, when it has said of so many that it forked them. */
+  async forked(count: number): Promise<number[]> {
+    await this.line('fork', count);
+    return this.said('fork').map(({ pid }) => pid as number);
+  }
+
   /** The pids of its replicas when all are ready. */
   async ready(): Promise<number[]> {
     return (await this.line('ready'))['pids'] as number[];

@@ -9,6 +9,7 @@ import { io, type Socket } from 'socket.io-client';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hash } from '#src/primary/sticky.js';
+import { stopped } from './failing.js';
 import { upPids, watch } from './gate.js';
 import { fixture, killed, next, tally, until } from './helpers.js';
 import { answerOf, HOST } from './listening.js';
@@ -76,11 +77,11 @@ test('a connection that was sent to a replica which dies before it takes it goes
     return String(address);
   };
   await using running = await servers({ sticky });
-  const stopped = await served(running.port);
-  process.kill(stopped, 'SIGSTOP');
+  const chosen = await served(running.port);
+  await stopped(chosen);
   const answer = served(running.port);
   await until(() => given === 2, 'the connection to be sent');
-  await killed(running.supervisor, stopped);
+  await killed(running.supervisor, chosen);
   assert.ok(upPids(running.supervisor).includes(await answer));
 });
 
@@ -119,7 +120,7 @@ test('a replica cannot answer for a connection that another one was sent', async
   await using running = await servers({ sticky });
   const chosen = await served(running.port);
   const fellow = Object.values(cluster.workers ?? {}).find((worker) => worker?.process.pid !== chosen);
-  process.kill(chosen, 'SIGSTOP'); // it is sent the next one, and does not answer
+  await stopped(chosen); // it is sent the next one, and does not answer
   const answered = served(running.port);
   await until(() => given === 2, 'the connection to be accepted');
   for (let ack = -1; ack > -1_000; ack--) {
