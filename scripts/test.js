@@ -20,7 +20,7 @@ const sources = join(root, 'test');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    timeout: { type: 'string', default: '60' },
+    timeout: { type: 'string', default: '120' },
     jobs: { type: 'string', default: '3' },
     report: { type: 'string' },
   },

@@ -23,7 +23,7 @@ test('ends by itself, and not one request has failed', async () => {
 
 test('SIGINT in its window: it ends with 130', async () => {
   using folder = new Folder();
-  await using example = demo(folder);
+  await using example = demo(folder, '--seconds', '6');
   await example.says(/every replica idle/);
   example.signal('SIGINT');
   await example.endsByItself([], 130);

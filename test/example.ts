@@ -46,7 +46,7 @@ export class Example implements AsyncDisposable {
   async says(pattern: RegExp): Promise<string> {
     const found = await until(
       () => pattern.exec(this.said) ?? this.#silent,
-      `${pattern} from the example, which said: ${this.said}`,
+      () => `${pattern} from the example, which said: ${this.said}`,
     );
     if (typeof found === 'boolean') throw new Error(`ended before ${pattern}: ${this.said}`);
     return found[0];

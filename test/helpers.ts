@@ -16,13 +16,18 @@ export function start(options: Partial<SupervisorOptions> = {}): Promise<Supervi
   return supervise({ exec: fixture('echo.mjs'), replicas: 2, ...options });
 }
 
-/** Waits until `condition` gives something truthy, and gives that; fails after `ms`, saying what did not come. */
-export async function until<T>(condition: () => T | PromiseLike<T>, what: string, ms = 10_000): Promise<T> {
+/** Waits until `condition` gives something truthy, and gives that; fails after `ms`, saying what did not come (by then). */
+export async function until<T>(
+  condition: () => T | PromiseLike<T>,
+  what: string | (() => string),
+  ms = 10_000,
+): Promise<T> {
   const end = performance.now() + ms;
   for (;;) {
     const value = await condition();
     if (value) return value;
-    if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`);
+    if (performance.now() > end)
+      throw new Error(`waited ${ms} ms for: ${typeof what === 'string' ? what : what()}`);
     await sleep(5);
   }
 }

@@ -24,7 +24,11 @@ async function leavesNone(primary: Primary, pids: number[]): Promise<void> {
   primary.process.kill('SIGKILL');
   const { signal } = await primary.exited;
   assert.is(signal, 'SIGKILL');
-  await until(() => !pids.some(isAlive), `the end of ${pids.filter(isAlive)}`, LIMIT);
+  await until(
+    () => !pids.some(isAlive),
+    () => `the end of ${pids.filter(isAlive)}`,
+    LIMIT,
+  );
 }
 
 function startPrimary(folder: Folder, message?: unknown, env: Record<string, string> = {}): Primary {
@@ -89,7 +93,10 @@ linux('replicas that have hardly begun die with their primary', async () => {
   primary.process.kill('SIGKILL');
   await primary.exited;
   // They learn of it once Node has started in them, which takes as long as it takes.
-  await until(() => !pids.some(isAlive), `the end of ${pids.filter(isAlive)}`);
+  await until(
+    () => !pids.some(isAlive),
+    () => `the end of ${pids.filter(isAlive)}`,
+  );
 });
 
 linux('replicas die with a primary that ends by an uncaught error or process.exit() as well', async () => {

@@ -73,7 +73,7 @@ export class Diary {
   async has(text: string, count = 1): Promise<void> {
     await until(
       () => this.read().filter((line) => line === text).length >= count,
-      `'${text}' ${count} times in the diary, which has: ${this.read().join(', ')}`,
+      () => `'${text}' ${count} times in the diary, which has: ${this.read().join(', ')}`,
     );
   }
 }
@@ -244,7 +244,7 @@ export class Primary implements AsyncDisposable {
     await until(
       () =>
         this.said(type).length >= count || this.process.exitCode !== null || this.process.signalCode !== null,
-      `'${type}' ${count} times from the primary, which said: ${JSON.stringify(this.lines)}`,
+      () => `'${type}' ${count} times from the primary, which said: ${JSON.stringify(this.lines)}`,
     );
     const line = this.said(type)[count - 1];
     if (line === undefined)
