@@ -1,7 +1,7 @@
 /** What the tests of provoked failures share: replicas of failures/replica.mjs, and processes that stand still or are dead. */
 
 import { type CallOptions, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
-import { fixture, until } from './helpers.js';
+import { fixture, neverBlocked, until } from './helpers.js';
 import { type Folder, stateOf } from './processes.js';
 
 /** For calls whose end has another reason than time. */
@@ -16,6 +16,7 @@ export function failing(folder: Folder, options: Partial<SupervisorOptions> = {}
     shutdown: 1_000,
     intensity: 100,
     backoff: { initial: 1, max: 1 },
+    ...neverBlocked,
     ...options,
   });
 }

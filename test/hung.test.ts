@@ -15,9 +15,16 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ownSegment, replicaOf } from '#src/primary/registry.js';
 import { stopped } from './failing.js';
-import { gated, hold, noted, pidAt, release, Thread, upPids } from './gate.js';
-import { downOf, type Expected, fixture, next, rejects, start, tally, times, until } from './helpers.js';
+import * as gate from './gate.js';
+import { hold, noted, pidAt, release, Thread, upPids } from './gate.js';
+import * as helpers from './helpers.js';
+import { downOf, type Expected, fixture, next, rejects, tally, times, until } from './helpers.js';
 import { Diary, Folder, later, Primary, stateOf } from './processes.js';
+
+/** As a supervisor is by default, which other tests had rather not have. */
+const watching = { blockedAfter: 250 };
+const start: typeof helpers.start = (options) => helpers.start({ ...watching, ...options });
+const gated: typeof gate.gated = (options) => gate.gated({ ...watching, ...options });
 
 /** Limits that a test does not wait for long, and that a busy machine does not reach by itself. */
 const SHORT = 200; // ms

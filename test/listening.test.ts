@@ -552,7 +552,7 @@ test('of several pools the shortest maxQueueLength counts while that pool is ope
 
 test('a blocked replica gets no connection while others can, and no burst afterwards', async () => {
   using folder = new Folder();
-  await using supervisor = await listeners();
+  await using supervisor = await listeners({ blockedAfter: 250 });
   const [first, second] = twoPids(supervisor);
   const port = await portOfAll(supervisor);
   const blocked = ask(first, 'block', { file: folder.at('blocked') });
@@ -571,7 +571,7 @@ test('a blocked replica gets no connection while others can, and no burst afterw
 
 test('a replica that was blocked lately takes silent connections one by one, so that few wait if it is again', async () => {
   using folder = new Folder();
-  await using supervisor = await listeners({ replicas: 1 });
+  await using supervisor = await listeners({ replicas: 1, blockedAfter: 250 });
   const [pid] = upPids(supervisor) as [number];
   const port = await portOfAll(supervisor, { manner: 'standStill', file: folder.at('again') });
   const blocked = ask(pid, 'block', { file: folder.at('blocked') });

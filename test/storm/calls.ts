@@ -83,7 +83,7 @@ export class Calls {
   async #caller(): Promise<void> {
     while (!this.#isOver) {
       const outcome = await this.#call(this.#random.weighted(KINDS));
-      if (outcome === 'ERR_DISCONNECTED') await sleep(1); // it fails at once
+      if (outcome !== 'answered') await sleep(1); // it may fail at once, and all the others too
     }
   }
 
