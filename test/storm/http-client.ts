@@ -29,7 +29,7 @@ let asking: Promise<unknown> = Promise.resolve();
 class Client {
   readonly #agent: Agent;
   readonly #random: Random;
-  /** When the present connection was begun, and its port on this side. */
+  /** A time before the present connection was begun, and its port on this side. */
   #connectedAt = 0;
   #port = 0;
   /** When the handler of the last request was done. */
@@ -59,7 +59,7 @@ class Client {
         request.on('socket', (socket) => {
           isReused = request.reusedSocket;
           if (isReused) return;
-          this.#connectedAt = now();
+          this.#connectedAt = askedAt; // this event comes later than the connection, on a busy machine
           this.#port = 0;
           socket.once('connect', () => {
             this.#port = socket.localPort as number;

@@ -21,6 +21,7 @@ export interface Failure {
   readonly why: string;
   /** The client's port; 0 where there was no connection. */
   readonly port: number;
+  /** Not later than its connection was begun. */
   readonly connectedAt: number;
   readonly askedAt: number;
   readonly failedAt: number;
