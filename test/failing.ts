@@ -1,7 +1,7 @@
 /** What the tests of provoked failures share: replicas of failures/replica.mjs, and processes that stand still or are dead. */
 
-import { type CallOptions, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
-import { fixture, neverBlocked, until } from './helpers.js';
+import type { CallOptions, Supervisor, SupervisorOptions } from 'ballermann';
+import { fixture, start, until } from './helpers.js';
 import { type Folder, stateOf } from './processes.js';
 
 /** For calls whose end has another reason than time. */
@@ -9,14 +9,12 @@ export const patient: CallOptions = { timeout: 20_000 };
 
 /** Two replicas of failures/replica.mjs unless told otherwise, in that folder: what they leave there goes with it. */
 export function failing(folder: Folder, options: Partial<SupervisorOptions> = {}): Promise<Supervisor> {
-  return supervise({
+  return start({
     exec: fixture('failures/replica.mjs'),
-    replicas: 2,
     cwd: folder.path,
     shutdown: 1_000,
     intensity: 100,
     backoff: { initial: 1, max: 1 },
-    ...neverBlocked,
     ...options,
   });
 }

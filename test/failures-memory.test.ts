@@ -8,6 +8,7 @@ import { type Balancer, balance, call } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { failing, stopped } from './failing.js';
+import { upPids } from './gate.js';
 import { fixture, rejects, until } from './helpers.js';
 import { Folder, later } from './processes.js';
 
@@ -102,7 +103,7 @@ for (const [kind, serialization] of [
   test(`who asks and reads no ${kind} is not read either, and gets all of them when it goes on`, async () => {
     using folder = new Folder();
     await using supervisor = await failing(folder, { exec: fixture('deaf.mjs'), serialization });
-    const [deaf, other] = supervisor.children().map(({ pid }) => pid) as [number, number];
+    const [deaf, other] = upPids(supervisor) as [number, number];
     const before = memory();
     const asking = later(
       call<{ asked: number; answers: number }>(

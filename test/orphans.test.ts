@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { call, type Supervisor, supervise } from 'ballermann';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fixture, start, until } from './helpers.js';
-import { Diary, event, Folder, isAlive, lifecycle, openFiles, Primary, stateOf } from './processes.js';
+import { stopped } from './failing.js';
+import { fixture, start } from './helpers.js';
+import { Diary, event, Folder, gone, isAlive, lifecycle, openFiles, Primary } from './processes.js';
 
 const test = suite('', undefined);
 const linux = process.platform === 'linux' ? test : test.skip;
@@ -24,11 +25,7 @@ async function leavesNone(primary: Primary, pids: number[]): Promise<void> {
   primary.process.kill('SIGKILL');
   const { signal } = await primary.exited;
   assert.is(signal, 'SIGKILL');
-  await until(
-    () => !pids.some(isAlive),
-    () => `the end of ${pids.filter(isAlive)}`,
-    LIMIT,
-  );
+  await gone(pids, LIMIT);
 }
 
 function startPrimary(folder: Folder, message?: unknown, env: Record<string, string> = {}): Primary {
@@ -64,8 +61,7 @@ linux('stopped (SIGSTOP) replicas die with their primary', async () => {
   using folder = new Folder();
   await using primary = startPrimary(folder);
   const pids = await primary.ready();
-  for (const pid of pids) process.kill(pid, 'SIGSTOP');
-  await until(() => pids.every((pid) => stateOf(pid) === 'T'), 'all to be stopped');
+  await Promise.all(pids.map(stopped));
   await leavesNone(primary, pids);
 });
 
@@ -93,10 +89,7 @@ linux('replicas that have hardly begun die with their primary', async () => {
   primary.process.kill('SIGKILL');
   await primary.exited;
   // They learn of it once Node has started in them, which takes as long as it takes.
-  await until(
-    () => !pids.some(isAlive),
-    () => `the end of ${pids.filter(isAlive)}`,
-  );
+  await gone(pids);
 });
 
 linux('replicas die with a primary that ends by an uncaught error or process.exit() as well', async () => {
@@ -126,7 +119,7 @@ linux('replicas die with a primary that ends by an uncaught error or process.exi
     assert.is(code, expected);
     const pids = output.trim().split(',').map(Number);
     assert.is(pids.length, 2);
-    await until(() => !pids.some(isAlive), `the end of ${pids.filter(isAlive)} after ${how}`, LIMIT);
+    await gone(pids, LIMIT, how);
   }
 });
 

@@ -7,8 +7,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { until } from './helpers.js';
-import { Diary, Folder, isAlive, openFiles, Primary, stateOf } from './processes.js';
+import { stopped } from './failing.js';
+import { Diary, Folder, gone, openFiles, Primary } from './processes.js';
 
 const test = suite('', undefined);
 const linux = process.platform === 'linux' ? test : test.skip;
@@ -73,7 +73,7 @@ async function round({ message, bring }: Busyness): Promise<void> {
   primary.process.kill('SIGKILL');
   const { signal } = await primary.exited;
   assert.is(signal, 'SIGKILL');
-  await until(() => !pids.some(isAlive), `the end of ${pids}`, LIMIT);
+  await gone(pids, LIMIT);
   assert.equal(holders(segment), []);
   assert.equal(namesLikeOurs(), []);
 }
@@ -98,10 +98,7 @@ linux(
 
 linux('SIGKILL of the primary, its replicas stopped: all are gone within 1 s, and so is the segment', () =>
   rounds({
-    bring: (pids) => {
-      for (const pid of pids) process.kill(pid, 'SIGSTOP');
-      return until(() => pids.every((pid) => stateOf(pid) === 'T'), 'all to be stopped');
-    },
+    bring: (pids) => Promise.all(pids.map(stopped)),
   }),
 );
 

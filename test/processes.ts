@@ -112,6 +112,20 @@ export class Forked implements Disposable {
   }
 }
 
+/** Resolves when none of them is alive any more; fails after `ms`. */
+export async function gone(
+  pids: readonly number[],
+  ms?: number,
+  why = 'the death of the primary',
+): Promise<void> {
+  const left = () => pids.filter(isAlive);
+  await until(
+    () => left().length === 0,
+    () => `the end of ${left()} after ${why}`,
+    ms,
+  );
+}
+
 /** The state letter of a process in /proc; undefined where there is none. */
 export function stateOf(pid: number): string | undefined {
   try {

@@ -1,7 +1,7 @@
 /** What the tests of reloads share: replicas that say which build they are, calls without a pause, sizes of a pool. */
 
-import { type Balancer, call, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
-import { fixture, neverBlocked } from './helpers.js';
+import { type Balancer, call, type Supervisor, type SupervisorOptions } from 'ballermann';
+import { fixture, start } from './helpers.js';
 import { later } from './processes.js';
 
 export const exec = fixture('reload/replica.mjs');
@@ -13,7 +13,7 @@ export interface Answer {
 }
 
 export function live(options: Partial<SupervisorOptions> = {}): Promise<Supervisor> {
-  return supervise({ exec, replicas: 3, env: { BUILD: 'old' }, ...neverBlocked, ...options });
+  return start({ exec, replicas: 3, env: { BUILD: 'old' }, ...options });
 }
 
 export function pidsOf(supervisor: Supervisor): number[] {

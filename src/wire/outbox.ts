@@ -126,7 +126,7 @@ export class Outbox<Entry> {
   /** More waits than `push` would allow: the other end asks, and does not read the answers. */
   get isOverfull(): boolean {
     if (this.#corked) return false;
-    return this.#weight > MAX_WAITING || this.#waiting.length - this.#head > MAX_ITEMS;
+    return this.#weight > MAX_WAITING || this.#count > MAX_ITEMS;
   }
 
   /** Resolves when nothing waits or is under way, or the channel is closed. */
@@ -143,8 +143,12 @@ export class Outbox<Entry> {
     return this.#takeWaiting();
   }
 
+  get #count(): number {
+    return this.#waiting.length - this.#head;
+  }
+
   get #isEmpty(): boolean {
-    return this.#head === this.#waiting.length;
+    return this.#count === 0;
   }
 
   #takeWaiting(): Outgoing<Entry>[] {
@@ -156,7 +160,7 @@ export class Outbox<Entry> {
 
   #isFullFor(item: Outgoing<Entry>): boolean {
     if (this.#isEmpty) return false;
-    return this.#weight + item.weight > MAX_WAITING || this.#waiting.length - this.#head >= MAX_ITEMS;
+    return this.#weight + item.weight > MAX_WAITING || this.#count >= MAX_ITEMS;
   }
 
   #sweep(): void {
