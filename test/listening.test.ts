@@ -25,6 +25,7 @@ import {
   listenIn,
   portOfAll,
   type State,
+  spreadEvenly,
 } from './listening.js';
 import { Folder, later, openFiles } from './processes.js';
 
@@ -41,9 +42,6 @@ function limitDescriptors(pid: number, count: number): void {
   const { status, stderr } = spawnSync('prlimit', ['--pid', `${pid}`, `--nofile=${count}:`]);
   assert.is(status, 0, String(stderr));
 }
-
-/** By how many connections a replica may be ahead of another, and what a busy machine may add. */
-const LEAD = 8;
 
 function twoPids(supervisor: Supervisor): [number, number] {
   const pids = upPids(supervisor);
@@ -74,17 +72,13 @@ async function saidBy(socket: Socket): Promise<number> {
 test('connections are spread evenly', async () => {
   await using supervisor = await listeners({ replicas: 3 });
   const port = await portOfAll(supervisor);
-  const counts = [...tally(await answers(port, 1500)).values()];
-  assert.is(counts.length, 3);
-  assert.ok(Math.max(...counts) - Math.min(...counts) <= LEAD + 75, `counts: ${counts}`);
+  await spreadEvenly(supervisor, port, { count: 1500 });
 });
 
 test('one connection at a time is spread as well, whoever is quicker', async () => {
   await using supervisor = await listeners();
   const port = await portOfAll(supervisor);
-  const counts = [...tally(await answers(port, 200, 1)).values()];
-  assert.is(counts.length, 2);
-  assert.ok(Math.max(...counts) - Math.min(...counts) <= LEAD + 10, `counts: ${counts}`);
+  await spreadEvenly(supervisor, port, { count: 200, together: 1 });
 });
 
 test('a plain http server becomes ready by listening, and cluster tells where', async () => {
@@ -562,11 +556,8 @@ test('a blocked replica gets no connection while others can, and no burst afterw
   folder.shut('blocked');
   assert.equal([...new Set(meanwhile)], [second]);
   await Promise.all([blocked, unblocked]);
-  const afterwards = tally(await answers(port, 200, 4));
-  assert.ok(
-    (afterwards.get(first) ?? 0) >= 80 && (afterwards.get(first) ?? 0) <= 120,
-    [...afterwards].join(' '),
-  );
+  const afterwards = tally(await answers(port, 200, 4)).get(first) ?? 0;
+  assert.ok(afterwards >= 50 && afterwards <= 150, `${afterwards} of 200; a burst would be all`);
 });
 
 test('a replica that was blocked lately takes silent connections one by one, so that few wait if it is again', async () => {
