@@ -336,7 +336,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** One turn after the time limit, so that a 'ready' which had arrived by then has been read. */
   #tooLate(child: Child): void {
     if (child.state !== 'starting') return;
-    child.failure = new Error(`not ready within readyTimeout, ${this.settings.readyTimeout} ms`);
+    child.failure = new Error(
+      `not ready within readyTimeout, ${this.settings.readyTimeout} ms: by then it had called neither handle() nor ready(), and listened nowhere`,
+    );
     child.replica?.kill();
   }
 
