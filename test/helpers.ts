@@ -120,6 +120,11 @@ export function tally<T>(values: Iterable<T>): Map<T, number> {
   return counts;
 }
 
+/** How far the largest count is from the smallest. */
+export function spread(counts: ReadonlyMap<unknown, number>): number {
+  return Math.max(...counts.values()) - Math.min(...counts.values());
+}
+
 /** `count` results of `fn`, in order. */
 export function times<T>(count: number, fn: () => T): T[] {
   return Array.from({ length: count }, fn);

@@ -3,7 +3,7 @@
 import { connect, type NetConnectOpts } from 'node:net';
 import { call, type Supervisor, type SupervisorOptions } from 'ballermann';
 import { upPids } from './gate.js';
-import { fixture, start } from './helpers.js';
+import { fixture, spread, start } from './helpers.js';
 
 /** What came of a `listen` in a replica. */
 export interface Listening {
@@ -65,24 +65,20 @@ export function answerOf(to: number | NetConnectOpts): Promise<string> {
   });
 }
 
-/** By how many connections a replica may be ahead of another that is at work. */
-const LEAD = 16;
-
 /**
- * Makes `count` connections, and as many again, until none of the replicas is ahead of another by more than two leads; fails
+ * Makes `count` connections, and as many again, until none of the replicas is ahead of another by more than `lead`; fails
  * after five times. One that a busy machine starves is passed over, and gets back what it missed: so that comes, while
  * without turns the difference only grows.
  */
 export async function spreadEvenly(
   supervisor: Supervisor,
   port: number,
-  { count, together }: { count: number; together?: number },
+  { count, lead, together }: { count: number; lead: number; together?: number },
 ): Promise<void> {
   const counts = new Map(upPids(supervisor).map((pid) => [pid, 0]));
-  const spread = (): number => Math.max(...counts.values()) - Math.min(...counts.values());
   for (let round = 0; round < 5; round++) {
     for (const pid of await answers(port, count, together)) counts.set(pid, (counts.get(pid) ?? 0) + 1);
-    if (spread() <= 2 * LEAD) return;
+    if (spread(counts) <= lead) return;
   }
   throw new Error(`not spread evenly: ${[...counts.values()]}`);
 }

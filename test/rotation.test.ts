@@ -3,7 +3,7 @@
 import { applyWithin, type Balancer, balance, call, pid } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { rejects, start, Thread, tally, throws, times, until } from './helpers.js';
+import { rejects, spread, start, Thread, tally, throws, times, until } from './helpers.js';
 
 /** More than three of the blocks of 1,024 tickets that a caller takes at once. */
 const MANY = 3_500;
@@ -15,10 +15,6 @@ function isRotation(handedOut: readonly number[], pids: readonly number[]): void
   for (let i = n; i < handedOut.length; i++)
     if (handedOut[i] !== handedOut[i - n])
       assert.unreachable(`hand-out ${i} breaks the order: ${handedOut.slice(i - n, i + 1)}`);
-}
-
-function spread(counts: Map<number, number>): number {
-  return Math.max(...counts.values()) - Math.min(...counts.values());
 }
 
 /** The pids that a replica hands out. */

@@ -173,7 +173,7 @@ test('connections are spread evenly where the counts of accepted ones wrap', asy
   const accepted = upPids(supervisor).map((pid) => segment.acceptedWord(0, replicaOf(pid).slot));
   for (const word of accepted) assert.is.not(words[word], 0, 'it listens');
   for (const word of accepted) unsigned[word] = 2 ** 32 - 20;
-  await spreadEvenly(supervisor, port, { count: 200, together: 1 });
+  await spreadEvenly(supervisor, port, { count: 200, lead: 20, together: 1 });
   for (const word of accepted) assert.ok((unsigned[word] as number) < 1_000, 'it has wrapped');
 });
 
