@@ -5,7 +5,7 @@ import { Agent, get } from 'node:http';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Example, twoReplicas } from './example.js';
-import { times, until } from './helpers.js';
+import { spread, times, until } from './helpers.js';
 import { Folder, isAlive } from './processes.js';
 
 interface Answer {
@@ -142,7 +142,7 @@ test('calls: every piece is computed, in turn, and it ends by itself', async () 
   const said = await example.says(/(\d+ computed \d+\n)+fingerprints \d+, wrong 0/);
   const counts = [...said.matchAll(/computed (\d+)/g)].map(([, count]) => Number(count));
   assert.is(counts.length, 4);
-  assert.ok(Math.max(...counts) - Math.min(...counts) <= 1, counts.join(' '));
+  assert.ok(spread(counts) <= 1, counts.join(' '));
 });
 
 test.run();

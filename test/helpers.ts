@@ -121,8 +121,8 @@ export function tally<T>(values: Iterable<T>): Map<T, number> {
 }
 
 /** How far the largest count is from the smallest. */
-export function spread(counts: ReadonlyMap<unknown, number>): number {
-  return Math.max(...counts.values()) - Math.min(...counts.values());
+export function spread(counts: readonly number[]): number {
+  return Math.max(...counts) - Math.min(...counts);
 }
 
 /** `count` results of `fn`, in order. */

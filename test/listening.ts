@@ -78,7 +78,7 @@ export async function spreadEvenly(
   const counts = new Map(upPids(supervisor).map((pid) => [pid, 0]));
   for (let round = 0; round < 5; round++) {
     for (const pid of await answers(port, count, together)) counts.set(pid, (counts.get(pid) ?? 0) + 1);
-    if (spread(counts) <= lead) return;
+    if (spread([...counts.values()]) <= lead) return;
   }
   throw new Error(`not spread evenly: ${[...counts.values()]}`);
 }

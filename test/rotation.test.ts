@@ -80,7 +80,7 @@ test('all callers of a cluster together stay within a spread of their number', a
     for (const some of await Promise.all(elsewhere)) all.push(...some);
     const counts = tally(all);
     assert.is(counts.size, 4);
-    assert.ok(spread(counts) <= callers, `${[...counts.values()]} after round ${round}`);
+    assert.ok(spread([...counts.values()]) <= callers, `${[...counts.values()]} after round ${round}`);
   }
 });
 
