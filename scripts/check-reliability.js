@@ -2,13 +2,16 @@
  * Checks the tables of docs/reliability.md: no cell is empty, and each row names a test that is there (`file.test.ts:
  * name`) or a command of this package (`npm run name`).
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const document = join('docs', 'reliability.md');
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const testFiles = readdirSync(join(root, 'test'), { recursive: true }).filter((file) =>
+  file.endsWith('.test.ts'),
+);
 const namesOf = new Map(); // by test file
 
 const tables = readTables(readFileSync(join(root, document), 'utf8'));
@@ -62,13 +65,15 @@ function isThere(reference) {
 
 /** What the names of a file's tests match: what is put into a template when it runs may be anything. */
 function testNames(file) {
-  if (!namesOf.has(file)) namesOf.set(file, readNames(join(root, 'test', file)));
+  if (!namesOf.has(file)) namesOf.set(file, readNames(testFiles.find((path) => basename(path) === file)));
   return namesOf.get(file);
 }
 
-function readNames(path) {
-  if (!existsSync(path)) return [];
-  const calls = readFileSync(path, 'utf8').matchAll(/^.*\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1,/gm);
+function readNames(file) {
+  if (file === undefined) return [];
+  const calls = readFileSync(join(root, 'test', file), 'utf8').matchAll(
+    /^.*\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1,/gm,
+  );
   return [...calls].map(([, quote, text]) => {
     const parts = quote === '`' ? text.split(/\$\{[^}]*\}/) : [text];
     return new RegExp(`^${parts.map(literally).join('.+')}$`);

@@ -1,48 +1,46 @@
 /** `ballermann`: the public functions, which do in each process and thread what can be done there. */
 
 import { isMainThread } from 'node:worker_threads';
-import type { Local } from './local.js';
-import type { TransactionOptions } from './memory/transactions.js';
-import type { CallOptions, PingOptions } from './options.js';
-import type { Balancer, Wait } from './primary/balancer.js';
-import type { BalancerOptions } from './primary/balancer-options.js';
-import { primary } from './primary/index.js';
-import type { Supervisor } from './primary/supervisor.js';
-import type { SupervisorOptions } from './primary/supervisor-options.js';
-import type { WindowContext, WindowOptions } from './primary/windows.js';
-import { replicaLocal } from './replica/local.js';
+import type { Local } from './local/local.js';
+import { primary } from './local/primary.js';
+import { replicaLocal } from './local/replica.js';
+import { threadLocal } from './local/thread.js';
+import type { CallOptions, PingOptions, TransactionOptions } from './options.js';
+import type { Balancer, Wait } from './primary/pools/balancer.js';
+import type { BalancerOptions } from './primary/pools/balancer-options.js';
+import type { WindowContext, WindowOptions } from './primary/pools/windows.js';
+import type { Supervisor } from './primary/supervision/supervisor.js';
+import type { SupervisorOptions } from './primary/supervision/supervisor-options.js';
 import { replicaRuntime } from './replica/runtime.js';
-import { threadLocal } from './thread.js';
 
+export type { Serialization } from './channel/codec.js';
+export type { Listen } from './channel/listening.js';
 export { BallermannError, type ErrorCode } from './errors.js';
-export type { TransactionOptions } from './memory/transactions.js';
-export type { CallOptions, PingOptions } from './options.js';
+export type { CallOptions, PingOptions, TransactionOptions } from './options.js';
+export type { Remote, StickyKey } from './primary/listening/sticky.js';
 export type {
   Balancer,
   BalancerEvents,
   BalancerStats,
   ReplicaStats,
   Wait,
-} from './primary/balancer.js';
-export type { BalancerOptions, Selection } from './primary/balancer-options.js';
-export type { ChildInfo, ChildState } from './primary/child.js';
-export type { RecycleEvent, RecycleReason } from './primary/recycling.js';
-export type { ReloadOptions } from './primary/reload.js';
-export type { BackoffOptions, RestartType } from './primary/restart-policy.js';
-export type { Remote, StickyKey } from './primary/sticky.js';
-export type { Supervisor } from './primary/supervisor.js';
+} from './primary/pools/balancer.js';
+export type { BalancerOptions, Selection } from './primary/pools/balancer-options.js';
+export type { WindowContext, WindowOptions } from './primary/pools/windows.js';
+export type { ChildInfo, ChildState } from './primary/supervision/child.js';
+export type { ReloadOptions } from './primary/supervision/reload.js';
+export type { BackoffOptions, RestartType } from './primary/supervision/restart-policy.js';
+export type { Supervisor } from './primary/supervision/supervisor.js';
 export type {
   BlockedEvent,
   DownEvent,
   ForkFailedEvent,
   HungEvent,
+  RecycleEvent,
   SupervisorEvents,
   UpEvent,
-} from './primary/supervisor-events.js';
-export type { SupervisorOptions } from './primary/supervisor-options.js';
-export type { WindowContext, WindowOptions } from './primary/windows.js';
-export type { Serialization } from './wire/codec.js';
-export type { Listen } from './wire/listening.js';
+} from './primary/supervision/supervisor-events.js';
+export type { RecycleReason, SupervisorOptions } from './primary/supervision/supervisor-options.js';
 
 const local: Local = chooseLocal();
 

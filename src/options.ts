@@ -8,7 +8,6 @@ import {
   checkSignal,
   checkString,
 } from './arguments.js';
-import type { TransactionOptions } from './memory/transactions.js';
 
 /** ms, as gen_server:call. */
 export const DEFAULT_TIMEOUT = 5000;
@@ -29,6 +28,13 @@ export interface PingOptions {
   /** ms until ERR_TIMEOUT. @default 5000 */
   timeout?: number;
   /** Rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface TransactionOptions {
+  /** ms to wait for the end of a window. The function itself has no limit. @default 5000 */
+  timeout?: number;
+  /** Stops the wait; rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 

@@ -2,7 +2,7 @@
 
 import { checkFunction } from './arguments.js';
 import { BallermannError } from './errors.js';
-import type { MessageContext } from './replica/mailbox.js';
+import type { MessageContext } from './replica/messages/mailbox.js';
 import { type ReplicaRuntime, replicaRuntime, type ShutdownHook } from './replica/runtime.js';
 
 export type { MessageContext, ShutdownHook };

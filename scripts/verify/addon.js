@@ -1,6 +1,6 @@
 /** Point 3: the addon itself under AddressSanitizer and UBSan, in real clusters: some of the tests, as they are. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { ownHeaders } from '../headers.js';
 import { attempt, run } from './process.js';
@@ -9,18 +9,18 @@ export const packages = ['g++', 'make', 'python3'];
 
 /** Compiled test files: those that use the segment most, in primary, replicas and worker threads. */
 const TESTS = {
-  short: ['ring', 'segment', 'rotation', 'death', 'hostile-memory'],
+  short: ['memory/ring', 'memory/segment', 'memory/rotation', 'pools/death', 'memory/hostile-memory'],
   long: [
-    'ring',
-    'segment',
-    'rotation',
-    'death',
-    'ratio',
-    'window',
-    'calls',
-    'restart',
-    'shutdown',
-    'hostile-memory',
+    'memory/ring',
+    'memory/segment',
+    'memory/rotation',
+    'pools/death',
+    'pools/ratio',
+    'pools/window',
+    'replicas/calls',
+    'supervision/restart',
+    'supervision/shutdown',
+    'memory/hostile-memory',
   ],
 };
 
@@ -68,7 +68,7 @@ export async function addonAsan({ root, out, long }) {
   };
   let passed = 0;
   const files = TESTS[long ? 'long' : 'short'].map((name) => join('out', 'test', `${name}.test.js`));
-  for (const file of files.filter((name) => existsSync(join(copy, name)))) {
+  for (const file of files) {
     const { output, code, signal } = await attempt(process.execPath, [file], {
       cwd: copy,
       seconds: 480,

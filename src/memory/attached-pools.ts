@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkFunction } from '../arguments.js';
 import { noSuchPool, poolRefusal, type Refusal } from '../errors.js';
-import { transactionOptions } from '../options.js';
+import { type TransactionOptions, transactionOptions } from '../options.js';
 import { Rotation } from './rotation.js';
 import { Segment } from './segment.js';
-import { type CountedPool, type TransactionOptions, transact } from './transactions.js';
+import { type CountedPool, transact } from './transactions.js';
 
 /** How often a transaction looks whether a window has ended: no notice of it crosses threads and processes. */
 const POLL = 2; // ms

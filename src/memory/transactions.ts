@@ -7,13 +7,6 @@ import { BallermannError } from '../errors.js';
 import type { Rotation } from './rotation.js';
 import type { Segment } from './segment.js';
 
-export interface TransactionOptions {
-  /** ms to wait for the end of a window. The function itself has no limit. @default 5000 */
-  timeout?: number;
-  /** Stops the wait; rejects with the signal's reason. */
-  signal?: AbortSignal;
-}
-
 export interface CountedPool {
   readonly name: string;
   readonly segment: Segment;

@@ -1,13 +1,13 @@
 /** Calls, casts and pings that replicas ask for: the primary makes them and sends the answers back. */
 
+import { ENTRY_WEIGHT } from '../channel/outbox.js';
+import { entryOf, type Request } from '../channel/protocol.js';
 import { BallermannError, toErrorData } from '../errors.js';
-import { ENTRY_WEIGHT } from '../wire/outbox.js';
-import { entryOf, type Request } from '../wire/protocol.js';
-import { type Caller, type Message, nobody } from './message.js';
-import { send } from './messaging.js';
-import { pools } from './pools.js';
-import { replicaOf } from './registry.js';
-import type { ReplicaProcess } from './replica-process.js';
+import { pools } from './pools/pools.js';
+import { type Caller, type Message, nobody } from './replicas/message.js';
+import { send } from './replicas/messaging.js';
+import { replicaOf } from './replicas/registry.js';
+import type { ReplicaProcess } from './replicas/replica-process.js';
 
 /** The requests under way, by replica and the replica's id. */
 const underWay = new Map<ReplicaProcess, Map<number, Message>>();

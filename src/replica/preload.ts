@@ -4,7 +4,7 @@
  */
 
 import { isMainThread } from 'node:worker_threads';
-import { takeReplicaEnv } from './environment.js';
+import { takeReplicaEnv } from '../channel/environment.js';
 import { ReplicaRuntime } from './runtime.js';
 
 // The flag is inherited by worker threads and by node processes that a replica forks: they are no replicas.

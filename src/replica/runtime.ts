@@ -5,11 +5,9 @@
 
 import cluster from 'node:cluster';
 import { performance } from 'node:perf_hooks';
-import { BallermannError, toErrorData } from '../errors.js';
-import { attachSegment, Segment } from '../memory/segment.js';
-import { ignoreClosedOutput } from '../output.js';
-import { codecs } from '../wire/codec.js';
-import { ENTRY_WEIGHT, fixed, Outbox } from '../wire/outbox.js';
+import { codecs } from '../channel/codec.js';
+import type { ReplicaEnv } from '../channel/environment.js';
+import { ENTRY_WEIGHT, fixed, Outbox } from '../channel/outbox.js';
 import {
   CMD,
   eachOf,
@@ -21,13 +19,15 @@ import {
   type ToPrimary,
   type ToReplica,
   unpack,
-} from '../wire/protocol.js';
-import type { ReplicaEnv } from './environment.js';
-import { balanceListening } from './listening.js';
-import { type Handler, Mailbox } from './mailbox.js';
-import { watchRss } from './memory.js';
-import { Requests } from './requests.js';
-import { Servers } from './servers.js';
+} from '../channel/protocol.js';
+import { BallermannError, toErrorData } from '../errors.js';
+import { attachSegment, Segment } from '../memory/segment.js';
+import { ignoreClosedOutput } from '../output.js';
+import { type Handler, Mailbox } from './messages/mailbox.js';
+import { Requests } from './messages/requests.js';
+import { watchRss } from './rss.js';
+import { balanceListening } from './servers/listening.js';
+import { Servers } from './servers/servers.js';
 
 export type ShutdownHook = (reason: string) => unknown;
 

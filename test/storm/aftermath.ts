@@ -1,6 +1,6 @@
 /** What must be as before when a storm is over: the replicas, the rotation, and what the primary holds. */
 
-import { tally, times } from '../helpers.js';
+import { tally, times } from '../support/helpers.js';
 import { type Checks, demand } from './checks.js';
 import {
   descriptors,

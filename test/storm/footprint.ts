@@ -4,7 +4,7 @@ import cluster, { type Worker } from 'node:cluster';
 import type { EventEmitter } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
-import { tally } from '../helpers.js';
+import { tally } from '../support/helpers.js';
 
 /** How many there are of each kind, as text in a fixed order. */
 export type Inventory = string;

@@ -3,8 +3,8 @@
 import cluster, { type Address, type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { type Balancer, balance, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
-import { fixture } from '../helpers.js';
-import { Folder } from '../processes.js';
+import { fixture } from '../support/helpers.js';
+import { Folder } from '../support/processes.js';
 import { Http, type Settings } from './http.js';
 
 export class Scene implements AsyncDisposable {

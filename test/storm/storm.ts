@@ -6,7 +6,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../helpers.js';
+import { until } from '../support/helpers.js';
 import { checkAftermath, held } from './aftermath.js';
 import { Calls } from './calls.js';
 import { Checks, demand } from './checks.js';

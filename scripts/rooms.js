@@ -1,0 +1,46 @@
+/**
+ * The rooms of src/, from the top floor down: a file imports from its own room and from rooms below it, never from one
+ * above. `npm run check` holds the imports against this list (scripts/check-rooms.js); docs/design.md shows it.
+ */
+
+/**
+ * `place` is a file or a folder of src; the longest that fits a file is its room. Folders in a room that have no line of
+ * their own belong to it.
+ */
+export const rooms = [
+  { place: 'index.ts', owns: '`ballermann`: the public functions, and every public type' },
+  { place: 'replica.ts', owns: '`ballermann/replica`: what the script of a replica uses' },
+  {
+    place: 'local',
+    owns: 'what the public functions do in this process or thread: primary, replica, worker thread',
+  },
+  { place: 'primary/relay.ts', owns: 'what replicas ask of the primary' },
+  { place: 'primary/pools', owns: 'pools: who is in rotation, the ratio, windows, what is held' },
+  { place: 'primary/process', owns: 'the primary as a process: its signals, its duties as PID 1' },
+  { place: 'primary/supervision', owns: 'the supervisor: starts, restarts, reloads, recycling, stops' },
+  { place: 'primary/liveness', owns: 'whose event loop stands still: blocked, hung, reports' },
+  { place: 'primary/listening', owns: 'the listening sockets that replicas share, in turn or sticky' },
+  { place: 'primary/replicas', owns: "the primary's end of a replica: process, slot, channel, messages" },
+  { place: 'replica', owns: 'a replica: preload, runtime, its orderly end' },
+  {
+    place: 'replica/servers',
+    owns: 'the servers of a replica: who accepts, which requests run, which are held',
+  },
+  { place: 'replica/messages', owns: 'the messages of a replica: those it is sent, and those it sends' },
+  { place: 'channel', owns: 'what travels between the processes: entries, codecs, batches, time limits' },
+  { place: 'memory', owns: 'the shared segment: slots, rings, rotations, counted transactions' },
+  { place: 'options.ts', owns: 'options that callers in any process pass' },
+  { place: 'output.ts', owns: 'a stdout or stderr that has lost its reader' },
+  { place: 'errors.ts', owns: 'the error class, its codes, and how errors travel' },
+  { place: 'arguments.ts', owns: 'checks of what callers pass' },
+];
+
+/** @param file below src, as `primary/pools/balancer.ts`. @returns its room's index in `rooms`; -1 where it has none. */
+export function roomOf(file) {
+  let found = -1;
+  for (const [index, { place }] of rooms.entries()) {
+    const fits = file === place || file.startsWith(`${place}/`);
+    if (fits && place.length > (rooms[found]?.place.length ?? 0)) found = index;
+  }
+  return found;
+}

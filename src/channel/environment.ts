@@ -1,0 +1,37 @@
+/** What the primary tells a replica before it runs a line: one environment variable, taken out at once. */
+
+import type { Serialization } from './codec.js';
+import type { Listen } from './listening.js';
+
+export const REPLICA_ENV = 'BALLERMANN_REPLICA';
+
+export interface ReplicaEnv {
+  /** The replica's slot in the segment. */
+  readonly slot: number;
+  /** Descriptor of the segment. */
+  readonly fd: number;
+  readonly serialization: Serialization;
+  /** Whether the primary wants to know how much memory the replica has. */
+  readonly watchRss: boolean;
+  /** Where to write a diagnostic report when the primary asks for one; undefined where it never does. */
+  readonly report?: string | undefined;
+  readonly listen: Listen;
+  /** Whether the primary accepts the connections. */
+  readonly sticky: boolean;
+  /** Pid of the primary. */
+  readonly primary: number;
+  /** ms from the order to stop until SIGKILL. */
+  readonly shutdown: number;
+  /** Requests of servers that are held at most. */
+  readonly maxHeldRequests: number;
+  /** ms that one of them is held at most. */
+  readonly maxHoldTime: number;
+}
+
+/** Undefined in a process that is no replica. Removes the variable, so that no grandchild takes itself for one. */
+export function takeReplicaEnv(env: NodeJS.ProcessEnv): ReplicaEnv | undefined {
+  const text = env[REPLICA_ENV];
+  if (text === undefined) return undefined;
+  delete env[REPLICA_ENV];
+  return JSON.parse(text) as ReplicaEnv;
+}

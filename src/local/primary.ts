@@ -1,0 +1,92 @@
+/** The primary's side of the public functions. */
+
+import cluster from 'node:cluster';
+import { badType } from '../arguments.js';
+import { BallermannError } from '../errors.js';
+import { type CallOptions, callOptions, checkName, checkPid, checkTarget, pingOptions } from '../options.js';
+import { ignoreClosedOutput } from '../output.js';
+import { Balancer } from '../primary/pools/balancer.js';
+import { balancerSettings, checkPoolName } from '../primary/pools/balancer-options.js';
+import { pools } from '../primary/pools/pools.js';
+import { reapOrphans } from '../primary/process/reaper.js';
+import { guard } from '../primary/process/signals.js';
+import { relay } from '../primary/relay.js';
+import type { Route } from '../primary/replicas/message.js';
+import { sendCall, sendCast, sendPing } from '../primary/replicas/messaging.js';
+import { replicaOf } from '../primary/replicas/registry.js';
+import type { ReplicaProcess } from '../primary/replicas/replica-process.js';
+import { ownSegment } from '../primary/replicas/slots.js';
+import { Supervisor } from '../primary/supervision/supervisor.js';
+import { supervisorSettings } from '../primary/supervision/supervisor-options.js';
+import type { Local } from './local.js';
+
+export const primary: Local = {
+  async supervise(options) {
+    if (!cluster.isPrimary) {
+      throw new BallermannError(
+        'ERR_WRONG_PROCESS',
+        'supervise works in the primary; this is a worker of node:cluster',
+      );
+    }
+    const { maxReplicas } = ownSegment().segment.addon.layout;
+    const supervisor = new Supervisor(supervisorSettings(options, maxReplicas), relay);
+    guard(supervisor);
+    supervisor.once('close', ignoreClosedOutput());
+    reapOrphans();
+    await supervisor.start();
+    return supervisor;
+  },
+
+  async balance(supervisor, name, ratio) {
+    if (!(supervisor instanceof Supervisor)) throw badType('supervisor', 'what supervise() gave', supervisor);
+    const settings = balancerSettings(ratio);
+    const { segment } = ownSegment();
+    checkPoolName(name, segment.addon.layout.nameBytes);
+    if (supervisor.ended) throw supervisor.ended;
+    if (pools.has(name))
+      throw new BallermannError('ERR_POOL_EXISTS', `there is a pool named ${JSON.stringify(name)}`);
+    const balancer = new Balancer(supervisor, name, settings, segment, () => pools.delete(name));
+    pools.set(name, balancer);
+    if (settings.connect) await balancer.refresh().catch(() => {}); // pid() says why there is no replica
+    return balancer;
+  },
+
+  pid: (name) => pools.get(name).pid(),
+
+  call<Reply>(target: string | number, message: unknown, options?: CallOptions): Promise<Reply> {
+    try {
+      return sendCall<Reply>(resolve(target), message, callOptions(options)); // async would make more promises
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  },
+
+  cast: (target, message) => sendCast(resolve(target), message),
+
+  async ping(pid, options) {
+    const checked = pingOptions(options);
+    const replica = replicaOf(checkPid(pid));
+    const until = performance.now() + checked.timeout;
+    await sendPing(replica, checked);
+    // What goes through a paused pool without the replica's knowledge: transactions, in whichever process.
+    for (const pool of pools.values()) {
+      if (pool.covers(replica)) await pool.drained(until, checked.signal);
+    }
+  },
+
+  applyWithin: async (name, fn, wait, options) => pools.get(checkName(name)).applyWithin(fn, wait, options),
+
+  transaction: async (name, fn, options) => pools.get(checkName(name)).transaction(fn, options),
+
+  map: async (name, fn) => pools.get(checkName(name)).map(fn),
+
+  refresh: async (name) => pools.get(checkName(name)).refresh(),
+
+  pool: (name) => pools.get(checkName(name)),
+};
+
+/** @throws TypeError, BallermannError ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA. */
+function resolve(target: string | number): Route | ReplicaProcess {
+  checkTarget(target);
+  return typeof target === 'string' ? pools.get(target).route : replicaOf(target);
+}

@@ -1,0 +1,38 @@
+/** The messages that a pool keeps: for the end of a window, or for a replica where there is none just now. */
+
+import { MAX_ITEMS, MAX_WAITING } from '../../channel/outbox.js';
+import type { Carrier, Message } from '../replicas/message.js';
+
+export class Held {
+  #messages = new Set<Message>();
+  #weight = 0;
+
+  /** What a message needs of whoever has it: one whose caller has gone is forgotten. */
+  readonly #carrier: Carrier = {
+    nextSequence: () => 0, // nothing goes out from here
+    abandoned: (message) => {
+      if (this.#messages.delete(message)) this.#weight -= message.weight;
+    },
+  };
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  /** False where that would be more than may wait; the message was not taken then. */
+  add(message: Message): boolean {
+    if (this.size >= MAX_ITEMS || this.#weight + message.weight > MAX_WAITING) return false;
+    this.#messages.add(message);
+    this.#weight += message.weight;
+    message.carriedBy(this.#carrier, 0);
+    return true;
+  }
+
+  /** All of them, in the order in which they came; none is held any more. */
+  take(): Iterable<Message> {
+    const messages = this.#messages;
+    this.#messages = new Set();
+    this.#weight = 0;
+    return messages;
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The maintenance windows of one pool: one after another, in call order, each ended whatever happens in it. Knows
+ * when to open and close; what that means for the pool is the pool's.
+ */
+
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BallermannError } from '../../errors.js';
+
+export interface WindowOptions {
+  /** Ends the window, or the wait for its turn; rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** ms from the call until the window is ended with ERR_TIMEOUT; undefined: no limit. */
+  timeout?: number;
+}
+
+/** What the function of a window is given. */
+export interface WindowContext {
+  /** Aborted when the window ends before the function does (abort or time limit). */
+  readonly signal: AbortSignal;
+}
+
+export interface Gate {
+  open(): void;
+  close(): void;
+}
+
+/**
+ * ms between two windows in a row: for what waits meanwhile. Transactions in threads and other processes look for
+ * the end of a window every 2 ms.
+ */
+const BETWEEN = 5;
+
+/** One window that is or was open. */
+interface Window {
+  readonly of: Windows;
+  open: boolean;
+}
+
+/** The windows that the current asynchronous context was started in. */
+const inside = new AsyncLocalStorage<readonly Window[]>();
+
+/** Open windows of the whole process: the storage slows every promise on some Nodes, so it is off when unused. */
+let openWindows = 0;
+
+export class Windows {
+  readonly #name: string;
+  readonly #gate: Gate;
+  /** Ends with the last window of the queue; undefined where there is none. */
+  #last: Promise<void> | undefined;
+  #closed: BallermannError | undefined;
+  readonly #waiting = new Set<AbortController>();
+
+  /** @param gate is closed as a window begins and opened as it ends. */
+  constructor(name: string, gate: Gate) {
+    this.#name = name;
+    this.#gate = gate;
+  }
+
+  /** Runs `wait`, then `fn`, with the gate closed. */
+  async run<T>(
+    wait: (ended: AbortSignal) => Promise<unknown>,
+    fn: (context: WindowContext) => T | PromiseLike<T>,
+    { signal, timeout }: WindowOptions,
+  ): Promise<T> {
+    if (inside.getStore()?.some((window) => window.open && window.of === this)) {
+      throw new BallermannError(
+        'ERR_PAUSED',
+        `a window of '${this.#name}' cannot be opened from inside a window of it`,
+      );
+    }
+    if (this.#closed) throw this.#closed;
+    signal?.throwIfAborted();
+
+    const ended = new AbortController();
+    const onAbort = (): void => ended.abort(signal?.reason);
+    signal?.addEventListener('abort', onAbort);
+    const timer =
+      timeout === undefined ? undefined : setTimeout(() => ended.abort(this.#timedOut(timeout)), timeout);
+    try {
+      return await this.#inTurn(ended, () => this.#window(ended.signal, wait, fn));
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** Refuses further windows, those that wait for their turn included. One that is open goes on to its end. */
+  close(reason: BallermannError): void {
+    this.#closed = reason;
+    for (const ended of this.#waiting) ended.abort(reason);
+  }
+
+  /** Starts `task` at once where no window is open or waits: the gate is closed then when applyWithin returns. */
+  async #inTurn<T>(ended: AbortController, task: () => Promise<T>): Promise<T> {
+    const before = this.#last;
+    let finish!: () => void;
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const last = before === undefined ? finished : before.then(() => finished);
+    const forget = (): void => {
+      if (this.#last === last) this.#last = undefined;
+    };
+    let isWaiting = before !== undefined;
+    this.#last = last;
+    this.#waiting.add(ended);
+    try {
+      if (before !== undefined)
+        await unlessAborted(
+          ended.signal,
+          before.then(() => sleep(BETWEEN)),
+        );
+      isWaiting = false;
+      this.#waiting.delete(ended);
+      return await task();
+    } finally {
+      this.#waiting.delete(ended);
+      finish();
+      // One that was given up before its turn: the window before it is still open.
+      if (isWaiting) void last.then(forget);
+      else forget();
+    }
+  }
+
+  async #window<T>(
+    ended: AbortSignal,
+    wait: (ended: AbortSignal) => Promise<unknown>,
+    fn: (context: WindowContext) => T | PromiseLike<T>,
+  ): Promise<T> {
+    const window: Window = { of: this, open: true };
+    openWindows++;
+    this.#gate.close();
+    try {
+      const within = [...(inside.getStore() ?? []), window];
+      await unlessAborted(
+        ended,
+        inside.run(within, async () => wait(ended)),
+      );
+      ended.throwIfAborted();
+      return await unlessAborted(
+        ended,
+        inside.run(within, async () => fn({ signal: ended })),
+      );
+    } finally {
+      window.open = false;
+      this.#gate.open();
+      if (--openWindows === 0) inside.disable();
+    }
+  }
+
+  #timedOut(timeout: number): BallermannError {
+    return new BallermannError(
+      'ERR_TIMEOUT',
+      `the window of '${this.#name}' did not end within ${timeout} ms`,
+    );
+  }
+}
+
+/** Settles as `task` does, or rejects with the signal's reason where that comes first. */
+function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T> {
+  if (signal.aborted) {
+    task.catch(() => {}); // nobody will look
+    return Promise.reject(signal.reason);
+  }
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', onAbort);
+    task.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -1,0 +1,98 @@
+/**
+ * Stands between a replica's channel and Node's own code in the primary, which takes its workers at their word: what is
+ * no message at all, and what speaks Node's words but not in Node's sense, would be an uncaught exception there. And
+ * who asks without reading the answers would fill the memory.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { type HandleSender, isHarmless } from '../../channel/node-messages.js';
+import { MAX_ITEMS, MAX_WAITING } from '../../channel/outbox.js';
+
+/** What a replica is found to have sent. */
+export interface GuardListener {
+  /** Whether more of ours waits for the replica than should. */
+  isOverfull(): boolean;
+  /** A message that was dropped. */
+  malformed(): void;
+  /** No message: nothing more is read, since nobody can say where the next one begins. At most once. */
+  broken(error: Error): void;
+}
+
+/** Node's internal handle of a channel. `onread` parses what came; the messages are delivered later. */
+interface Pipe {
+  /** Bytes that the kernel has not taken. */
+  readonly writeQueueSize: number;
+  readStop(): void;
+  readStart(): void;
+  onread(this: Pipe, chunk: ArrayBuffer | undefined): void;
+}
+
+/** How often it is looked whether a replica reads again (ms). */
+const LOOK_AGAIN = 20;
+
+export function guard(child: ChildProcess, listener: GuardListener): void {
+  const pipe = pipeOf(child);
+  if (pipe !== undefined) guardReading(child, pipe, listener);
+  guardMessages(child, listener);
+}
+
+/** Node has it under a symbol of its own. Undefined where it has it there no more: then the messages alone are guarded. */
+function pipeOf(child: ChildProcess): Pipe | undefined {
+  const fields = child as unknown as Record<symbol, Partial<Pipe> | null | undefined>;
+  const symbol = Object.getOwnPropertySymbols(child).find((key) => typeof fields[key]?.onread === 'function');
+  return symbol && (fields[symbol] as Pipe);
+}
+
+function guardReading(child: ChildProcess, pipe: Pipe, listener: GuardListener): void {
+  const { onread } = pipe;
+  let isBroken = false;
+  pipe.onread = function (chunk) {
+    if (chunk === undefined) return onread.call(this, chunk); // the end, which has listeners of its own
+    if (isBroken) return;
+    try {
+      onread.call(this, chunk);
+    } catch (error) {
+      isBroken = true;
+      listener.broken(error as Error);
+    }
+    if (isBehind()) pause();
+  };
+
+  /** It does not read what it is sent, be that by us or by Node. */
+  function isBehind(): boolean {
+    const handles = (child as HandleSender)._handleQueue; // and what waits behind them
+    return (
+      listener.isOverfull() ||
+      pipe.writeQueueSize > MAX_WAITING ||
+      (Array.isArray(handles) && handles.length > MAX_ITEMS)
+    );
+  }
+
+  /** Its questions wait in its own memory, until it has read enough or is gone. */
+  function pause(): void {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    pipe.readStop();
+    const timer = setInterval(() => {
+      if (!isBehind()) resume();
+    }, LOOK_AGAIN);
+    child.once('exit', resume);
+
+    function resume(): void {
+      clearInterval(timer);
+      child.off('exit', resume);
+      if (child.connected) pipe.readStart();
+    }
+  }
+}
+
+/** All that listen for Node's internal messages get them by this `emit`. */
+function guardMessages(child: ChildProcess, listener: GuardListener): void {
+  const { emit } = child;
+  child.emit = function (this: ChildProcess, event: string, ...args: unknown[]): boolean {
+    if (event === 'internalMessage' && !isHarmless(args[0], args[1], child as HandleSender)) {
+      listener.malformed();
+      return true;
+    }
+    return Reflect.apply(emit, this, [event, ...args]);
+  } as ChildProcess['emit'];
+}

@@ -1,0 +1,150 @@
+/** One call, cast or ping on its way through the primary: it settles once, whatever happens around it. */
+
+import type { Codec, Payload } from '../../channel/codec.js';
+import { clearLimit, type Limit, type Limited, setLimit } from '../../channel/deadlines.js';
+import { ENTRY_WEIGHT, type Outgoing } from '../../channel/outbox.js';
+import { entryOf, type RequestKind, type ToReplica } from '../../channel/protocol.js';
+import { BallermannError } from '../../errors.js';
+
+/** Whoever waits for the answer: a promise of this process, or a replica that asked for the call. */
+export interface Caller {
+  /** @param reply as it arrived; `codec` decodes it. */
+  resolve(reply: unknown, codec: Codec): void;
+  reject(error: unknown): void;
+}
+
+/** A pool, as its messages see it. */
+export interface Route {
+  readonly codec: Codec;
+  /** Takes a new message. @throws what keeps it from being sent. */
+  accept(message: Message): void;
+  /** Takes a message over from a replica that died before it began it. */
+  redirect(message: Message): void;
+}
+
+export interface MessageOptions {
+  /** ms; undefined: waits for as long as it takes. */
+  readonly timeout: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly idempotent: boolean;
+}
+
+/** What a message needs of the replica that it was given to. */
+export interface Carrier {
+  /** Numbers a message that goes out: how many calls and casts have gone before it. */
+  nextSequence(): number;
+  /** The caller has gone; `sent` tells whether the replica has the message. */
+  abandoned(message: Message, sent: boolean): void;
+}
+
+export class Message implements Outgoing<ToReplica>, Limited {
+  readonly kind: RequestKind;
+  readonly weight: number;
+  readonly idempotent: boolean;
+  readonly route: Route | undefined;
+  /** Undefined until the message has gone out to a replica. */
+  sequence: number | undefined;
+  /** The replica's sequence that this message has. */
+  id = 0;
+  #payload: unknown;
+  #caller: Caller | undefined;
+  #carrier: Carrier | undefined;
+  #limit: Limit | undefined;
+  readonly #abort: { readonly signal: AbortSignal; readonly listener: () => void } | undefined;
+  readonly #timeout: number | undefined;
+
+  /** @param route undefined for a message to one pid. */
+  constructor(
+    kind: RequestKind,
+    payload: Payload,
+    route: Route | undefined,
+    caller: Caller,
+    { timeout, signal, idempotent }: MessageOptions,
+  ) {
+    this.kind = kind;
+    this.idempotent = idempotent;
+    this.route = route;
+    this.weight = payload.weight + ENTRY_WEIGHT;
+    this.#payload = payload.value;
+    this.#caller = caller;
+    this.#timeout = timeout;
+    if (timeout !== undefined) this.#limit = setLimit(this, timeout);
+    if (signal !== undefined) {
+      const listener = (): void => this.#giveUp(signal.reason);
+      signal.addEventListener('abort', listener);
+      this.#abort = { signal, listener };
+    }
+  }
+
+  /** Whether the caller has its answer, or has gone. */
+  get settled(): boolean {
+    return this.#caller === undefined;
+  }
+
+  /** Nobody waits for it: there is no point in sending it. */
+  get isVoid(): boolean {
+    return this.settled;
+  }
+
+  carriedBy(carrier: Carrier, id: number): void {
+    this.#carrier = carrier;
+    this.id = id;
+    this.sequence = undefined;
+  }
+
+  depart(): ToReplica | undefined {
+    const carrier = this.#carrier;
+    if (carrier === undefined || this.settled) return undefined;
+    if (this.kind === 'ping') {
+      this.sequence = 0;
+      return ['ping', this.id];
+    }
+    this.sequence = carrier.nextSequence();
+    return entryOf(this.kind, this.id, this.#payload);
+  }
+
+  /** Takes the message back before anybody waits for it: its caller is told by other means. */
+  discard(): void {
+    this.#settle();
+  }
+
+  resolve(reply: unknown, codec: Codec): void {
+    this.#settle()?.resolve(reply, codec);
+  }
+
+  reject(error: unknown): void {
+    this.#settle()?.reject(error);
+  }
+
+  expire(): void {
+    this.#limit = undefined;
+    this.#giveUp(
+      new BallermannError('ERR_TIMEOUT', `no answer to the ${this.kind} within ${this.#timeout} ms`),
+    );
+  }
+
+  /** The caller has gone for a reason of its own. */
+  cancel(reason: unknown): void {
+    this.#giveUp(reason);
+  }
+
+  #giveUp(reason: unknown): void {
+    const carrier = this.#carrier;
+    const sent = this.sequence !== undefined;
+    this.reject(reason);
+    carrier?.abandoned(this, sent);
+  }
+
+  #settle(): Caller | undefined {
+    const caller = this.#caller;
+    this.#caller = undefined;
+    this.#payload = undefined; // the answer may be long in coming
+    if (this.#limit !== undefined) clearLimit(this.#limit);
+    this.#limit = undefined;
+    this.#abort?.signal.removeEventListener('abort', this.#abort.listener);
+    return caller;
+  }
+}
+
+/** The caller of a cast, who has not stayed. */
+export const nobody: Caller = { resolve() {}, reject() {} };

@@ -1,0 +1,85 @@
+/** Sends one message of any kind to a pool or a replica; what `call`, `cast`, `ping` and the relay have in common. */
+
+import type { Codec } from '../../channel/codec.js';
+import type { RequestKind } from '../../channel/protocol.js';
+import { BallermannError, noSuchReplica } from '../../errors.js';
+import type { CheckedCallOptions } from '../../options.js';
+import { type Caller, Message, type MessageOptions, nobody, type Route } from './message.js';
+import { ReplicaProcess } from './replica-process.js';
+
+/**
+ * The message settles its caller; what is known at once is thrown instead.
+ * @throws TypeError, RangeError; BallermannError ERR_NO_SUCH_REPLICA, ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
+ */
+export function send(
+  kind: RequestKind,
+  target: Route | ReplicaProcess,
+  content: unknown,
+  caller: Caller,
+  options: MessageOptions,
+): Message {
+  const route = target instanceof ReplicaProcess ? undefined : target;
+  const message = new Message(kind, target.codec.encode(content), route, caller, options);
+  try {
+    if (target instanceof ReplicaProcess) deliver(message, target);
+    else target.accept(message);
+  } catch (error) {
+    message.discard();
+    throw error;
+  }
+  return message;
+}
+
+/** A promise of this process. */
+class Promised<Reply> implements Caller {
+  readonly #resolve: (reply: Reply) => void;
+  readonly reject: (error: unknown) => void;
+
+  constructor(resolve: (reply: Reply) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve;
+    this.reject = reject;
+  }
+
+  resolve(reply: unknown, codec: Codec): void {
+    let decoded: Reply;
+    try {
+      decoded = codec.decode(reply) as Reply;
+    } catch (cause) {
+      this.reject(new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause }));
+      return;
+    }
+    this.#resolve(decoded);
+  }
+}
+
+/** A call of this process. Rejects instead of throwing. */
+export function sendCall<Reply>(
+  target: Route | ReplicaProcess,
+  message: unknown,
+  options: CheckedCallOptions,
+): Promise<Reply> {
+  return new Promise<Reply>((resolve, reject) => {
+    send('call', target, message, new Promised(resolve, reject), options);
+  });
+}
+
+/** A cast of this process. @throws TypeError, RangeError, and as `send`. */
+export function sendCast(target: Route | ReplicaProcess, message: unknown): void {
+  const noLimit = { timeout: undefined, signal: undefined, idempotent: false };
+  send('cast', target, message, nobody, noLimit);
+}
+
+/** A ping of this process. */
+export async function sendPing(target: ReplicaProcess, options: CheckedCallOptions): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    send('ping', target, undefined, { resolve: () => resolve(), reject }, options);
+  });
+}
+
+function deliver(message: Message, replica: ReplicaProcess): void {
+  if (replica.carry(message)) return;
+  const { pid } = replica;
+  if (replica.state === 'stopping' || replica.state === 'dead')
+    throw noSuchReplica(pid, 'the replica is shutting down that has');
+  throw new BallermannError('ERR_OVERLOAD', `too much waits for replica ${pid}`, { pid });
+}

@@ -1,0 +1,147 @@
+/** One child of a supervisor: the place that a replica has, through all its restarts, until a successor takes it. */
+
+import { BallermannError } from '../../errors.js';
+import type { ExitInfo, ReplicaProcess } from '../replicas/replica-process.js';
+import { Backoff, type BackoffOptions } from './restart-policy.js';
+
+/** 'restarting': dead, and waiting for its next start. */
+export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
+
+export interface ChildInfo {
+  /** The child's number in its supervisor; a restart or a reload keeps it. */
+  readonly id: number;
+  /** Undefined while restarting. */
+  readonly pid: number | undefined;
+  /** 1 for the child's first process, 2 for the next … */
+  readonly incarnation: number;
+  readonly state: ChildState;
+}
+
+/** A start that is under way or to come: ends with undefined, or with why it failed. */
+interface Attempt {
+  readonly ended: Promise<BallermannError | undefined>;
+  readonly end: (failure?: BallermannError) => void;
+}
+
+function newAttempt(): Attempt {
+  let end!: Attempt['end'];
+  const ended = new Promise<BallermannError | undefined>((resolve) => {
+    end = resolve;
+  });
+  return { ended, end };
+}
+
+/** What a child and its successor have in common. */
+interface Place {
+  readonly id: number;
+  /** Of the newest process. */
+  incarnation: number;
+}
+
+export class Child {
+  readonly slot: number;
+  readonly backoff: Backoff;
+  readonly #place: Place;
+  incarnation = 0;
+  replica: ReplicaProcess | undefined;
+  /** Where the replica writes a diagnostic report when it hangs. */
+  report: string | undefined;
+  state: ChildState = 'starting';
+  /** Not to be restarted: closed or resized away. */
+  retired = false;
+  /** Monotonic ms; 0 before it has been up. */
+  upSince = 0;
+  /** Starts in a row that did not get ready. */
+  failedStarts = 0;
+  /** Of the restart, or of the time limit of the start. */
+  timer: NodeJS.Timeout | undefined;
+  /** Why the current start is taken for failed, where its exit alone would not tell. */
+  failure: Error | undefined;
+  attempt = newAttempt();
+  /** Of a successor: what it does when it is ready. Nothing is left to do then. */
+  takeOver: ((replica: ReplicaProcess) => void) | undefined;
+
+  constructor(place: number | Child, slot: number, backoff: BackoffOptions, healthy: number) {
+    this.#place = typeof place === 'number' ? { id: place, incarnation: 0 } : place.#place;
+    this.slot = slot;
+    this.backoff = new Backoff(backoff, healthy);
+  }
+
+  get id(): number {
+    return this.#place.id;
+  }
+
+  get info(): ChildInfo {
+    return {
+      id: this.id,
+      pid: this.replica?.pid,
+      incarnation: this.incarnation,
+      state: this.state,
+    };
+  }
+
+  /** Whether it is to take another's place, and is not ready yet. */
+  get isSuccessor(): boolean {
+    return this.takeOver !== undefined;
+  }
+
+  /** Whether some process of it has been ready. One that has not is not tried again. */
+  get hasBeenUp(): boolean {
+    return this.upSince > 0;
+  }
+
+  /**
+   * Whether a replica is on its way: a start is under way, waits, or follows the stop that is under way. A successor
+   * does not count: there is nobody to wait for where the other one stays until it is ready.
+   */
+  get isComing(): boolean {
+    return this.state !== 'up' && !this.retired && !this.isSuccessor;
+  }
+
+  /** Another process begins. */
+  starting(): void {
+    this.incarnation = ++this.#place.incarnation;
+    this.state = 'starting';
+    this.failure = undefined;
+  }
+
+  /** The replica is being stopped; unless the child is retired, another start follows. */
+  stopping(): void {
+    this.state = 'stopping';
+    this.attempt = newAttempt();
+  }
+
+  /** @throws what the start that is under way fails with. */
+  async started(): Promise<void> {
+    const failure = await this.attempt.ended;
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Has `start` called in `delay` ms. */
+  restartIn(delay: number, start: () => void): void {
+    if (this.state !== 'stopping') this.attempt = newAttempt();
+    this.state = 'restarting';
+    this.timer = setTimeout(start, delay);
+  }
+
+  /** What the current start is said to have failed with. */
+  startFailure(supervisor: string, { code, signal, error }: ExitInfo): BallermannError {
+    const cause = this.failure ?? error;
+    const how =
+      signal !== null
+        ? `was killed by ${signal}`
+        : code !== null
+          ? `exited with code ${code}`
+          : 'did not start';
+    const why = cause === undefined ? '' : `: ${cause.message}`;
+    return new BallermannError(
+      'ERR_START_FAILED',
+      `a replica of '${supervisor}' ${how} before it was ready${why}`,
+      {
+        cause,
+        exitCode: code,
+        signal,
+      },
+    );
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Forks one replica through `node:cluster`. cluster.setupPrimary is global and remembers: so every field is set
+ * right before each fork, and what the application had set is put back after it.
+ */
+
+import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
+import type { Stream } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { REPLICA_ENV, type ReplicaEnv } from '../../channel/environment.js';
+import type { SupervisorSettings } from './supervisor-options.js';
+
+const preload = fileURLToPath(new URL('../../replica/preload.js', import.meta.url));
+
+/** The descriptor under which a replica finds the segment. */
+const SEGMENT_FD = 4;
+
+/** Every field that setupPrimary knows, so that none of another caller's survives. */
+type EveryField = {
+  [key in keyof Required<ClusterSettings>]: ClusterSettings[key] | undefined;
+};
+
+/**
+ * @param refused is told, in a later turn, why the system refuses the fork: no process, descriptor or memory is left.
+ * @returns undefined then.
+ */
+export function forkReplica(
+  settings: SupervisorSettings,
+  slot: number,
+  segmentFd: number,
+  report: string | undefined,
+  refused: (error: Error) => void,
+): Worker | undefined {
+  const before = { ...cluster.settings };
+  const { serialization, shutdown, maxHeldRequests, maxHoldTime } = settings;
+  const replica: ReplicaEnv = {
+    slot,
+    fd: SEGMENT_FD,
+    serialization,
+    watchRss: settings.recycle.maxRss < Number.POSITIVE_INFINITY,
+    report,
+    listen: settings.listen,
+    sticky: settings.sticky !== undefined,
+    primary: process.pid,
+    shutdown,
+    maxHeldRequests,
+    maxHoldTime,
+  };
+  try {
+    setup({
+      exec: settings.exec,
+      args: [...settings.args],
+      // Not --import: it would have Node load the script a few turns of the loop later, and what the primary has sent
+      // meanwhile finds no listener.
+      execArgv: ['--require', preload, ...settings.execArgv],
+      cwd: settings.cwd,
+      serialization,
+      silent: false,
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', segmentFd as unknown as Stream],
+      uid: undefined,
+      gid: undefined,
+      inspectPort: undefined,
+      windowsHide: undefined,
+    });
+    const worker = cluster.fork({ ...settings.env, [REPLICA_ENV]: JSON.stringify(replica) });
+    if (worker.process.pid !== undefined) return worker;
+    worker.once('error', (error) => {
+      delete cluster.workers?.[worker.id]; // Node keeps it where there was no descriptor for its channel
+      refused(error);
+    });
+  } catch (error) {
+    setImmediate(refused, error as Error); // Node throws what it does not expect of a system: ENOMEM
+  } finally {
+    setup({
+      exec: before.exec ?? process.argv[1],
+      args: before.args ?? process.argv.slice(2),
+      execArgv: before.execArgv ?? process.execArgv,
+      cwd: before.cwd,
+      serialization: before.serialization,
+      silent: before.silent ?? false,
+      stdio: before.stdio,
+      uid: before.uid,
+      gid: before.gid,
+      inspectPort: before.inspectPort,
+      windowsHide: before.windowsHide,
+    });
+  }
+  return undefined;
+}
+
+function setup(fields: EveryField): void {
+  cluster.setupPrimary(fields as ClusterSettings);
+}

@@ -1,0 +1,314 @@
+/** The options of `supervise`: their meaning, their defaults, their checks. */
+
+import { statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  badRange,
+  badType,
+  checkBoolean,
+  checkInteger,
+  checkMilliseconds,
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  checkString,
+  checkStrings,
+  MAX_TIMER,
+} from '../../arguments.js';
+import type { Serialization } from '../../channel/codec.js';
+import type { Listen } from '../../channel/listening.js';
+import type { StickyKey } from '../listening/sticky.js';
+import type { BackoffOptions, RestartType } from './restart-policy.js';
+
+/** The limit that a replica has reached. */
+export type RecycleReason = 'maxRequests' | 'maxAge' | 'maxRss';
+
+/** How much a replica may serve; Infinity: no limit. */
+export type RecycleLimits = Readonly<Record<RecycleReason, number>>;
+
+export interface SupervisorOptions {
+  /** The script that each replica runs, ESM or CJS: a path (relative to the current folder), file: URL or URL. */
+  exec: string | URL;
+  /** How many replicas. @default os.availableParallelism() */
+  replicas?: number;
+  /** Arguments of the script. @default [] */
+  args?: readonly string[];
+  /** Options of node itself. @default process.execArgv */
+  execArgv?: readonly string[];
+  /** Added to the primary's environment. @default {} */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Working folder of the replicas. @default that of the primary */
+  cwd?: string;
+  /** How messages are serialized: 'json', or 'advanced' for what structured clone takes. @default 'json' */
+  serialization?: Serialization;
+  /** Which exits bring a restart: all, abnormal ones, none. @default 'permanent' */
+  restart?: RestartType;
+  /**
+   * More restarts than this within `period` make the supervisor give up. A fork that the system refuses is none: it is
+   * tried again. @default 10
+   */
+  intensity?: number;
+  /** ms. @default 1000 */
+  period?: number;
+  /** Delays of restarts in a row, in ms. The first restart after a healthy life is at once. */
+  backoff?: Partial<BackoffOptions>;
+  /** ms that a replica has for an orderly stop; then SIGKILL. @default 5000 */
+  shutdown?: number;
+  /** ms that a replica has to get ready. @default 30000 */
+  readyTimeout?: number;
+  /** Whether a replica is ready at its first handle(), listen() or ready(); else when it is online. @default true */
+  waitReady?: boolean;
+  /**
+   * Calls, casts and HTTP requests after which a replica is replaced, as by a reload. Looked at four times a second,
+   * so it may have had some more. Like the next two it is lowered by up to a tenth, at random, for each replica.
+   * @default Infinity
+   */
+  maxRequests?: number;
+  /** ms that a replica is up before it is replaced. @default Infinity */
+  maxAge?: number;
+  /** Bytes of memory (resident set size, seen once a second) from which on a replica is replaced. @default Infinity */
+  maxRss?: number;
+  /**
+   * ms of a busy event loop, or of messages that a waiting one does not take, from which on a replica is blocked: out
+   * of every rotation until its loop turns. At least 10; Infinity: never. @default 250
+   */
+  blockedAfter?: number;
+  /**
+   * ms of the same, without a sign of life over its channel, from which on a replica is hung: killed by SIGKILL, which
+   * counts as a crash. At least `blockedAfter` (where that is finite) and 10; Infinity: never. @default Infinity
+   */
+  hangTimeout?: number;
+  /**
+   * Folder for diagnostic reports (as of `process.report`, environment included): a hung replica writes one before it is
+   * killed, if it does so within 2,000 ms. @default none
+   */
+  hangReports?: string;
+  /** HTTP requests that a replica holds during a window; those past it are answered with 503. @default 10000 */
+  maxHeldRequests?: number;
+  /** ms that an HTTP request is held during a window before it is answered with 503. @default shutdown */
+  maxHoldTime?: number;
+  /**
+   * Who distributes the connections of servers: 'balanced', where each replica accepts from the shared socket in its turn,
+   * or 'node', as cluster.schedulingPolicy says. @default 'balanced' on Linux, 'node' elsewhere
+   */
+  listen?: Listen;
+  /**
+   * Whether all connections of one remote address reach the same replica, or of those that the function gives the same
+   * text: it runs in the primary, which then accepts the connections (slower than in turn). Only with listen: 'balanced'.
+   * @default false
+   */
+  sticky?: boolean | StickyKey;
+  /** For messages and errors. @default the script's file name */
+  name?: string;
+}
+
+/** All options, checked and filled in. `exec` is an absolute path. */
+export interface SupervisorSettings {
+  readonly exec: string;
+  readonly replicas: number;
+  readonly args: readonly string[];
+  readonly execArgv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string | undefined;
+  readonly serialization: Serialization;
+  readonly restart: RestartType;
+  readonly intensity: number;
+  readonly period: number;
+  readonly backoff: BackoffOptions;
+  readonly shutdown: number;
+  readonly readyTimeout: number;
+  readonly waitReady: boolean;
+  readonly recycle: RecycleLimits;
+  readonly blockedAfter: number;
+  readonly hangTimeout: number;
+  readonly hangReports: string | undefined;
+  readonly maxHeldRequests: number;
+  readonly maxHoldTime: number;
+  readonly listen: Listen;
+  readonly sticky: StickyKey | undefined;
+  readonly name: string;
+}
+
+const KEYS = [
+  'exec',
+  'replicas',
+  'args',
+  'execArgv',
+  'env',
+  'cwd',
+  'serialization',
+  'restart',
+  'intensity',
+  'period',
+  'backoff',
+  'shutdown',
+  'readyTimeout',
+  'waitReady',
+  'maxRequests',
+  'maxAge',
+  'maxRss',
+  'blockedAfter',
+  'hangTimeout',
+  'hangReports',
+  'maxHeldRequests',
+  'maxHoldTime',
+  'listen',
+  'sticky',
+  'name',
+];
+
+/** @throws TypeError or RangeError that names the option. */
+export function supervisorSettings(options: SupervisorOptions, maxReplicas: number): SupervisorSettings {
+  if (options === undefined) throw badType('options', 'an object', options);
+  checkOptions('options', options, KEYS);
+  const exec = execPath(options.exec);
+  const {
+    replicas = availableParallelism(),
+    args = [],
+    execArgv = process.execArgv,
+    env = {},
+    cwd,
+    serialization = 'json',
+    restart = 'permanent',
+    intensity = 10,
+    period = 1000,
+    backoff = {},
+    shutdown = 5000,
+    readyTimeout = 30_000,
+    waitReady = true,
+    maxRequests,
+    maxAge,
+    maxRss,
+    blockedAfter = 250,
+    hangTimeout = Number.POSITIVE_INFINITY,
+    hangReports,
+    maxHeldRequests = 10_000,
+    maxHoldTime = shutdown,
+    listen = process.platform === 'linux' ? 'balanced' : 'node',
+    sticky = false,
+    name = exec.slice(exec.lastIndexOf('/') + 1),
+  } = options;
+  return {
+    exec,
+    replicas: checkReplicas('options.replicas', replicas, maxReplicas),
+    args: [...checkStrings('options.args', args)],
+    execArgv: [...checkStrings('options.execArgv', execArgv)],
+    env: checkEnv(env),
+    cwd: cwd === undefined ? undefined : checkFolder('options.cwd', cwd),
+    serialization: checkOneOf('options.serialization', serialization, ['json', 'advanced']),
+    restart: checkOneOf('options.restart', restart, ['permanent', 'transient', 'temporary']),
+    intensity: checkInteger('options.intensity', intensity, 0, Number.POSITIVE_INFINITY),
+    period: checkMilliseconds('options.period', period),
+    backoff: checkBackoff(backoff),
+    shutdown: checkMilliseconds('options.shutdown', shutdown),
+    readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
+    waitReady: checkBoolean('options.waitReady', waitReady),
+    recycle: {
+      maxRequests: checkLimit('options.maxRequests', maxRequests),
+      maxAge: checkLimit('options.maxAge', maxAge),
+      maxRss: checkLimit('options.maxRss', maxRss),
+    },
+    blockedAfter: checkBlockedAfter(blockedAfter),
+    hangTimeout: checkHangTimeout(hangTimeout, blockedAfter),
+    hangReports: hangReports === undefined ? undefined : checkFolder('options.hangReports', hangReports),
+    maxHeldRequests: checkInteger('options.maxHeldRequests', maxHeldRequests, 0, Number.MAX_SAFE_INTEGER),
+    maxHoldTime: checkMilliseconds('options.maxHoldTime', maxHoldTime),
+    listen: checkOneOf('options.listen', listen, ['balanced', 'node']),
+    sticky: checkSticky(sticky, listen),
+    name: checkString('options.name', name),
+  };
+}
+
+export function checkReplicas(name: string, value: unknown, maxReplicas: number): number {
+  return checkInteger(name, value, 1, maxReplicas);
+}
+
+function checkSticky(sticky: unknown, listen: unknown): StickyKey | undefined {
+  if (typeof sticky !== 'boolean' && typeof sticky !== 'function')
+    throw badType('options.sticky', 'a boolean or a function', sticky);
+  if (sticky === false) return undefined;
+  if (listen !== 'balanced') throw badRange('options.sticky', "false unless listen is 'balanced'", sticky);
+  return sticky === true ? ({ address = '' }) => address : (sticky as StickyKey);
+}
+
+/** Closer looks would cost a primary more than they tell: a healthy turn may take as long. */
+const SHORTEST = 10; // ms
+
+function checkBlockedAfter(ms: unknown): number {
+  return ms === Number.POSITIVE_INFINITY ? ms : checkNumber('options.blockedAfter', ms, SHORTEST, MAX_TIMER);
+}
+
+function checkHangTimeout(ms: unknown, blockedAfter: number): number {
+  if (ms === Number.POSITIVE_INFINITY) return ms;
+  const checked = checkNumber('options.hangTimeout', ms, SHORTEST, MAX_TIMER);
+  if (blockedAfter !== Number.POSITIVE_INFINITY && checked < blockedAfter)
+    throw badRange('options.hangTimeout', `at least blockedAfter, ${blockedAfter}`, ms);
+  return checked;
+}
+
+/** A whole number above 0, or none: no limit. */
+function checkLimit(name: string, limit: unknown = Number.POSITIVE_INFINITY): number {
+  if (limit === Number.POSITIVE_INFINITY) return limit;
+  return checkInteger(name, limit, 1, Number.MAX_SAFE_INTEGER);
+}
+
+export function execPath(exec: unknown): string {
+  const expected = 'the path or file: URL of an existing file';
+  if (typeof exec !== 'string' && !(exec instanceof URL)) throw badType('options.exec', expected, exec);
+  if (exec === '') throw badRange('options.exec', expected, exec);
+  const isUrl = exec instanceof URL || exec.startsWith('file:');
+  let path: string;
+  try {
+    path = isUrl ? fileURLToPath(exec) : resolve(exec);
+  } catch (cause) {
+    throw Object.assign(badRange('options.exec', expected, String(exec)), {
+      cause,
+    });
+  }
+  return checkExists('options.exec', expected, path, (stats) => stats.isFile());
+}
+
+function checkFolder(name: string, folder: unknown): string {
+  const expected = 'the path of an existing folder';
+  return checkExists(name, expected, resolve(checkString(name, folder)), (stats) => stats.isDirectory());
+}
+
+function checkExists(
+  name: string,
+  expected: string,
+  path: string,
+  fits: (stats: ReturnType<typeof statSync> & object) => boolean,
+): string {
+  let fitting: boolean;
+  try {
+    fitting = fits(statSync(path));
+  } catch (cause) {
+    throw Object.assign(badRange(name, expected, path), { cause });
+  }
+  if (!fitting) throw badRange(name, expected, path);
+  return path;
+}
+
+export function checkEnv(env: unknown): SupervisorSettings['env'] {
+  const expected = 'an object of strings';
+  if (typeof env !== 'object' || env === null || Array.isArray(env))
+    throw badType('options.env', expected, env);
+  for (const [key, value] of Object.entries(env)) {
+    if (value !== undefined && typeof value !== 'string')
+      throw badType(`options.env.${key}`, 'a string', value);
+  }
+  return { ...env } as SupervisorSettings['env'];
+}
+
+function checkBackoff(backoff: unknown): BackoffOptions {
+  const { initial = 100, max = 1000 } = checkOptions('options.backoff', backoff, ['initial', 'max']);
+  const checked = {
+    initial: checkMilliseconds('options.backoff.initial', initial),
+    max: checkMilliseconds('options.backoff.max', max),
+  };
+  if (checked.max < checked.initial)
+    throw badRange('options.backoff.max', `at least initial, ${initial}`, max);
+  return checked;
+}

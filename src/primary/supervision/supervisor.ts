@@ -1,0 +1,505 @@
+/** Forks, restarts, resizes and stops the replicas of one script, as an OTP supervisor does its children. */
+
+import { EventEmitter } from 'node:events';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Codec, codecs } from '../../channel/codec.js';
+import type { Request } from '../../channel/protocol.js';
+import { BallermannError } from '../../errors.js';
+import { Slot } from '../../memory/slot.js';
+import * as listeners from '../listening/listeners.js';
+import { reportPath, takeReport } from '../liveness/hang-report.js';
+import { Watch } from '../liveness/watch.js';
+import { forget, replicas } from '../replicas/registry.js';
+import {
+  type Counters,
+  type ExitInfo,
+  type ReplicaOwner,
+  ReplicaProcess,
+} from '../replicas/replica-process.js';
+import { ownSegment, takeSlots } from '../replicas/slots.js';
+import { Child, type ChildInfo } from './child.js';
+import { Children } from './children.js';
+import { forkReplica } from './fork.js';
+import { hasLimits, Recycling } from './recycling.js';
+import { type ReloadOptions, reload, reloadChanges } from './reload.js';
+import type { Crew } from './replacement.js';
+import { RestartIntensity, shouldRestart } from './restart-policy.js';
+import type { BlockedEvent, SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
+import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
+
+/** ms within which all processes of a group have got the signal that was sent to it. */
+const ONE_SIGNAL = 100;
+
+/** Who answers what replicas ask of the primary. */
+export interface Relay {
+  request(replica: ReplicaProcess, request: Request): void;
+  withdraw(replica: ReplicaProcess, id: number): void;
+  forget(replica: ReplicaProcess): void;
+}
+
+export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncDisposable {
+  readonly name: string;
+  /** Those of the next start; a reload changes them when it has succeeded. @internal */
+  settings: SupervisorSettings;
+  /** @internal */
+  readonly counters: Counters = { late: 0, malformed: 0 };
+  /** Whether a replica had to be killed at the end because it did not stop in time. @internal */
+  disorderly = false;
+
+  readonly #relay: Relay;
+  readonly #intensity: RestartIntensity;
+  readonly #watch: Watch;
+  readonly #observers = new Set<SupervisorObserver>();
+  readonly #children = new Children((slot) => listeners.release(slot));
+  /** Of the pools that have one, by pool. */
+  readonly #maxQueueLengths = new Map<object, number>();
+  #windows = 0;
+  #nextId = 0;
+  #ended: BallermannError | undefined;
+  #closing: Promise<void> | undefined;
+  #recycling: Recycling | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** Made by `supervise`. @internal */
+  constructor(settings: SupervisorSettings, relay: Relay) {
+    super();
+    this.settings = settings;
+    this.#relay = relay;
+    this.name = settings.name;
+    this.#intensity = new RestartIntensity(settings.intensity, settings.period);
+    this.#watch = new Watch(settings, {
+      blocked: (replica, ms) => this.#setBlocked(replica, true, ms),
+      unblocked: (replica, ms) => this.#setBlocked(replica, false, ms),
+      hung: (replica, ms) => this.#hung(replica, ms),
+    });
+  }
+
+  /**
+   * Every child, as `supervisor:which_children` lists them: by id, those that wait for a restart included. While a
+   * child is being replaced there are two of that id: the process that stays until the other is ready, then leaves.
+   */
+  children(): ChildInfo[] {
+    return this.#children.infos();
+  }
+
+  /**
+   * Sets the number of replicas. Pools take new ones in as soon as all are ready; replicas that go are taken out
+   * of rotation first and finish what they run. Those go that are not up, then the newest. Resizes and reloads run one
+   * after another, in call order.
+   * @throws TypeError, RangeError, BallermannError ERR_SEGMENT_FULL, ERR_CLOSED, or ERR_START_FAILED (the new
+   * replicas are stopped then, the others stay).
+   */
+  async resize(replicas: number): Promise<void> {
+    const { maxReplicas } = ownSegment().segment.addon.layout;
+    const count = checkReplicas('replicas', replicas, maxReplicas);
+    return this.#inTurn(() => this.#resize(count));
+  }
+
+  /**
+   * Replaces every replica, `maxUnavailable` at a time: a new one is started, and when it is ready it takes the old
+   * one's place in every rotation in one step; then the old one finishes what it runs and goes. Resolves when the last
+   * old one is gone; from then on restarts and resizes use the new options too.
+   *
+   * If a new one does not get ready, or goes down before the reload is done, the reload stops there: what has not been
+   * replaced stays as it is, what has been replaced keeps running, and every later start uses the old options. The
+   * event 'reloadFailed' says so too. Neither failed starts nor the stops of a reload count for `intensity`.
+   *
+   * Each replica that is being replaced needs a second slot meanwhile.
+   * @throws TypeError, RangeError; BallermannError ERR_START_FAILED, ERR_SEGMENT_FULL, ERR_CLOSED,
+   * ERR_RESTART_INTENSITY.
+   */
+  async reload(options: ReloadOptions = {}): Promise<void> {
+    const { changes, maxUnavailable } = reloadChanges(options);
+    return this.#inTurn(async () => {
+      this.settings = await reload(this.#crew, { ...this.settings, ...changes }, maxUnavailable);
+    });
+  }
+
+  /**
+   * Stops handing out, lets every replica finish what it runs and its shutdown hooks, and ends with the last
+   * one; SIGKILL after `shutdown` ms. Never rejects.
+   */
+  close(): Promise<void> {
+    return this.stop('close');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** close(), with the reason that the shutdown hooks are given. @internal */
+  stop(reason: string): Promise<void> {
+    this.#end(new BallermannError('ERR_CLOSED', `supervisor '${this.name}' is closed`), reason);
+    return this.#closing as Promise<void>;
+  }
+
+  /** Starts the first replicas, and looks after them from then on. @internal */
+  async start(): Promise<void> {
+    try {
+      await this.#inTurn(() => this.#grow(this.settings.replicas));
+      if (hasLimits(this.settings.recycle)) this.#recycling = new Recycling(this.#crew, () => this.settings);
+    } catch (error) {
+      await this.stop('start failed');
+      throw error;
+    }
+  }
+
+  /** Why there will be no replicas any more; undefined while there may be. @internal */
+  get ended(): BallermannError | undefined {
+    return this.#ended;
+  }
+
+  /** @internal */
+  get codec(): Codec {
+    return codecs[this.settings.serialization];
+  }
+
+  /** The replicas that are up. @internal */
+  up(): ReplicaProcess[] {
+    return this.#children.replicas(({ state }) => state === 'up');
+  }
+
+  /** The replicas that may be running something: those that are up or finishing. @internal */
+  present(): ReplicaProcess[] {
+    return this.#children.replicas(({ state }) => state === 'up' || state === 'stopping');
+  }
+
+  /** Resolves when each start that is now under way or waits has ended: true where all are up. @internal */
+  settled(): Promise<boolean> {
+    return this.#children.settled();
+  }
+
+  /** A window of some pool opens: until it ends, no server of a replica begins a request. @internal */
+  windowOpens(): void {
+    this.#setWindows(this.#windows + 1);
+  }
+
+  /** @internal */
+  windowEnds(): void {
+    this.#setWindows(this.#windows - 1);
+  }
+
+  /**
+   * A pool has a limit: a replica with as many unfinished messages accepts no connection. Of several the lowest holds.
+   * @internal
+   */
+  limitQueues(pool: object, maxQueueLength: number): void {
+    this.#maxQueueLengths.set(pool, maxQueueLength);
+    this.#setMaxQueueLength();
+  }
+
+  /** That pool is closed. @internal */
+  unlimitQueues(pool: object): void {
+    this.#maxQueueLengths.delete(pool);
+    this.#setMaxQueueLength();
+  }
+
+  /** @internal */
+  observe(observer: SupervisorObserver): void {
+    this.#observers.add(observer);
+  }
+
+  /** @internal */
+  unobserve(observer: SupervisorObserver): void {
+    this.#observers.delete(observer);
+  }
+
+  #setWindows(count: number): void {
+    this.#windows = count;
+    for (const { replica } of this.#children) {
+      if (replica === undefined) continue;
+      replica.windows = count;
+      if (count === 0) replica.post(['resumed']);
+    }
+  }
+
+  get #maxQueueLength(): number {
+    return Math.min(...this.#maxQueueLengths.values());
+  }
+
+  #setMaxQueueLength(): void {
+    const length = this.#maxQueueLength;
+    for (const { replica } of this.#children) if (replica !== undefined) replica.maxQueueLength = length;
+  }
+
+  /** In a tick of its own: what a listener does or throws cannot come between the steps of the supervisor. */
+  #announce<Name extends keyof SupervisorEvents>(name: Name, ...args: SupervisorEvents[Name]): void {
+    process.nextTick(() => (this as EventEmitter).emit(name, ...args));
+  }
+
+  #tell(tell: (observer: SupervisorObserver) => void): void {
+    for (const observer of this.#observers) tell(observer);
+  }
+
+  /** Runs `task` when all that was asked for before has ended: starts, resizes, reloads. */
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(task);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  async #resize(count: number): Promise<void> {
+    if (this.#ended) throw this.#ended;
+    const current = this.#children.staying();
+    if (count > current.length) await this.#grow(count - current.length);
+    else await this.#retire(inOrderOfStay(current).slice(count), 'resize');
+    this.#tell((observer) => observer.resized());
+  }
+
+  async #grow(count: number): Promise<void> {
+    const { backoff, period } = this.settings;
+    const added = takeSlots(count).map((slot) => new Child(this.#nextId++, slot, backoff, period));
+    for (const child of added) this.#children.add(child);
+    for (const child of added) this.#spawn(child);
+    try {
+      await Promise.all(added.map((child) => child.started()));
+    } catch (failure) {
+      await this.#retire(added, 'start failed');
+      await ownSignal(failure);
+      throw failure;
+    }
+    if (this.#ended) throw this.#ended;
+  }
+
+  /** For those who replace replicas. */
+  readonly #crew: Crew = {
+    ended: () => this.#ended,
+    staying: () => this.#children.staying(),
+    begin: (child, settings) => {
+      this.#children.add(child);
+      this.#spawn(child, settings);
+    },
+    retire: (children, reason, successor) => this.#retire(children, reason, successor),
+    inTurn: (task) => this.#inTurn(task),
+    announce: (name, ...args) => this.#announce(name, ...args),
+  };
+
+  /** @param successor has the place now: no start is missed. */
+  async #retire(children: readonly Child[], reason: string, successor?: ReplicaProcess): Promise<void> {
+    const failure = this.#ended ?? new BallermannError('ERR_CLOSED', `supervisor '${this.name}': ${reason}`);
+    await Promise.all(
+      children.map(async (child) => {
+        child.retired = true;
+        clearTimeout(child.timer);
+        child.attempt.end(successor === undefined ? failure : undefined);
+        if (child.replica === undefined) this.#children.remove(child);
+        else await this.#stop(child, child.replica, reason, successor);
+      }),
+    );
+  }
+
+  async #stop(
+    child: Child,
+    replica: ReplicaProcess,
+    reason: string,
+    successor?: ReplicaProcess,
+  ): Promise<void> {
+    const wasUp = replica.state === 'up';
+    const gone = replica.stop(reason, this.settings.shutdown);
+    if (wasUp) {
+      child.stopping();
+      this.#watch.remove(replica);
+      this.#tell((observer) => observer.leaving(replica, successor)); // no longer among up(): a refresh leaves it out
+    }
+    await gone;
+    if (replica.killed && this.#ended) this.disorderly = true;
+  }
+
+  #spawn(child: Child, settings = this.settings): void {
+    const { segment, fd } = ownSegment();
+    child.starting();
+    new Slot(segment, child.slot).clear(); // again: a replica may have written there since the last one's exit
+    child.report = reportPath(settings.hangReports, child.slot);
+    const worker = forkReplica(settings, child.slot, fd, child.report, (error) =>
+      this.#refused(child, error),
+    );
+    if (worker === undefined) return;
+    const { slot, incarnation } = child;
+    const { listen, sticky } = settings;
+    // Before the replica's own listeners: its death is known to the sockets before the child is removed.
+    if (listen === 'balanced') listeners.serve({ worker, owner: this, place: slot, sticky }, segment);
+    const replica = new ReplicaProcess(
+      worker,
+      {
+        segment,
+        slot,
+        incarnation,
+        codec: this.codec,
+        windows: this.#windows,
+        blockedAfter: this.settings.blockedAfter,
+        maxQueueLength: this.#maxQueueLength,
+      },
+      this.#owner,
+      this.counters,
+    );
+    child.replica = replica;
+    replicas.set(replica.pid, replica);
+    if (!this.settings.waitReady) replica.readyWhenOnline();
+    child.timer = setTimeout(() => setImmediate(() => this.#tooLate(child)), this.settings.readyTimeout);
+  }
+
+  /** One turn after the time limit, so that a 'ready' which had arrived by then has been read. */
+  #tooLate(child: Child): void {
+    if (child.state !== 'starting') return;
+    child.failure = new Error(
+      `not ready within readyTimeout, ${this.settings.readyTimeout} ms: by then it had called neither handle() nor ready(), and listened nowhere`,
+    );
+    child.replica?.kill();
+  }
+
+  readonly #owner: ReplicaOwner = {
+    ready: (replica) => {
+      const child = this.#children.of(replica);
+      if (child === undefined) return;
+      clearTimeout(child.timer);
+      child.state = 'up';
+      child.upSince = performance.now();
+      child.failedStarts = 0;
+      this.#watch.add(replica);
+      child.takeOver?.(replica);
+      child.takeOver = undefined;
+      this.#tell((observer) => observer.up(replica));
+      child.attempt.end();
+      this.#announce('up', {
+        id: child.id,
+        pid: replica.pid,
+        incarnation: child.incarnation,
+      });
+    },
+    exited: (replica, exit) => {
+      forget(replica);
+      this.#watch.remove(replica);
+      this.#relay.forget(replica);
+      const child = this.#children.of(replica);
+      if (child !== undefined) this.#childExited(child, replica, exit);
+    },
+    leaving: (replica, reason) => {
+      const child = this.#children.of(replica);
+      if (child !== undefined && replica.state !== 'stopping') void this.#stop(child, replica, reason);
+    },
+    castFailed: (error) => this.#announce('castFailed', error),
+    requested: (replica, request) => this.#relay.request(replica, request),
+    withdrawn: (replica, id) => this.#relay.withdraw(replica, id),
+  };
+
+  #setBlocked(replica: ReplicaProcess, blocked: boolean, ms: number): void {
+    const child = this.#children.of(replica);
+    if (child === undefined) return;
+    replica.blocked = blocked;
+    this.#tell((observer) => observer.turned(replica));
+    this.#announce(blocked ? 'blocked' : 'unblocked', blockedEvent(child, replica, ms));
+  }
+
+  #hung(replica: ReplicaProcess, ms: number): void {
+    const child = this.#children.of(replica);
+    if (child === undefined) return;
+    const event = blockedEvent(child, replica, ms);
+    const end = (report?: string): void => {
+      this.#announce('hung', { ...event, report });
+      replica.kill();
+    };
+    if (child.report === undefined) end();
+    else void takeReport(replica, child.report).then(end);
+  }
+
+  /**
+   * The system refused the fork. That says nothing of the script, and a supervisor that gave up over it would stop the
+   * replicas that are well: so it does not count for `intensity`, and is tried again until it succeeds.
+   */
+  #refused(child: Child, error: Error): void {
+    if (!this.#children.has(child)) return;
+    const { id, incarnation } = child;
+    const mayRetry = child.hasBeenUp && !child.retired && !this.#ended;
+    const retryIn = mayRetry ? child.backoff.next(0) : undefined;
+    child.attempt.end(child.startFailure(this.name, { code: null, signal: null, error }));
+    this.#startAgain(child, retryIn);
+    this.#announce('forkFailed', { id, incarnation, error, retryIn });
+  }
+
+  #childExited(child: Child, replica: ReplicaProcess, exit: ExitInfo): void {
+    clearTimeout(child.timer);
+    child.replica = undefined;
+    const started = child.state !== 'starting';
+    const delay = child.hasBeenUp ? this.#restartDelay(child, started, exit) : undefined;
+    if (!started) child.attempt.end(child.startFailure(this.name, exit));
+    this.#startAgain(child, delay);
+    this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
+    const { id, incarnation } = child;
+    const { pid } = replica;
+    const { code, signal, error } = exit;
+    const restart = delay !== undefined;
+    this.#announce('down', {
+      id,
+      pid,
+      incarnation,
+      code,
+      signal,
+      error,
+      restart,
+      restartIn: delay,
+    });
+  }
+
+  /** @param delay ms; undefined: never. */
+  #startAgain(child: Child, delay: number | undefined): void {
+    if (delay === undefined) {
+      child.attempt.end();
+      this.#children.remove(child);
+    } else child.restartIn(delay, () => this.#spawn(child));
+  }
+
+  /** ms until the child's restart; undefined where it is not restarted. Gives up where that is one too many. */
+  #restartDelay(child: Child, started: boolean, exit: ExitInfo): number | undefined {
+    if (child.retired || this.#ended || !shouldRestart(this.settings.restart, exit.code)) return undefined;
+    const now = performance.now();
+    if (!started) child.failedStarts++;
+    if (this.#intensity.exceededBy(now) || child.failedStarts > this.settings.intensity) {
+      this.#giveUp(exit, child.failedStarts);
+      return undefined;
+    }
+    return child.backoff.next(started ? now - child.upSince : 0);
+  }
+
+  #giveUp(exit: ExitInfo, failedStarts: number): void {
+    const { intensity, period } = this.settings;
+    const text =
+      failedStarts > intensity
+        ? `a replica did not get ready in ${failedStarts} starts in a row`
+        : `more than ${intensity} restarts within ${period} ms`;
+    const cause = exit.error;
+    const error = new BallermannError('ERR_RESTART_INTENSITY', `supervisor '${this.name}' gave up: ${text}`, {
+      cause,
+    });
+    this.#end(error, 'restart intensity');
+    this.#announce('gaveUp', error);
+  }
+
+  #end(cause: BallermannError, reason: string): void {
+    if (this.#closing !== undefined) return;
+    this.#ended = cause;
+    this.#recycling?.stop();
+    this.#tell((observer) => observer.ended(cause));
+    this.#closing = this.#retire([...this.#children], reason).then(() => {
+      this.#announce('close');
+    });
+  }
+}
+
+/** Those that serve first: where some are just being restarted, a resize must not leave those alone. */
+function inOrderOfStay(children: readonly Child[]): Child[] {
+  return [...children].sort((a, b) => Number(b.state === 'up') - Number(a.state === 'up'));
+}
+
+/**
+ * A signal to the whole group, as from a terminal, ends a replica that cannot listen for it yet. The primary may see
+ * that end before it reads its own signal, which has more to say: it is for an orderly end, and no failed start.
+ */
+async function ownSignal(failure: unknown): Promise<void> {
+  const signal = failure instanceof BallermannError ? failure.signal : undefined;
+  if (signal === 'SIGINT' || signal === 'SIGTERM') await sleep(ONE_SIGNAL);
+}
+
+function blockedEvent({ id }: Child, { pid }: ReplicaProcess, ms: number): BlockedEvent {
+  return { id, pid, ms: Math.round(ms) };
+}

@@ -1,0 +1,215 @@
+/**
+ * What a replica has been sent: taken in order, run as the handler likes (several at once where it is
+ * asynchronous), and a ping answered when all that came before it is finished, requests of the servers included.
+ */
+
+import { type Codec, NOTHING, type Payload } from '../../channel/codec.js';
+import type { RequestKind } from '../../channel/protocol.js';
+
+/** Answers a message, whether it was a call (the caller has it) or a cast (the primary counts it as finished). */
+export interface Answers {
+  /** @param isAlone nothing else runs. */
+  result(id: number, payload: Payload, isAlone: boolean): void;
+  failure(id: number, error: unknown): void;
+  /** A message is taken out of the mailbox: from now on it may have had its effect. */
+  taken(): void;
+}
+
+export interface MessageContext {
+  /** Whether somebody waits for the reply. */
+  readonly kind: 'call' | 'cast';
+  /** Aborted when the caller stops waiting: time-out, abort, death. */
+  readonly signal: AbortSignal;
+}
+
+/** @returns the reply, or a promise of it. A cast's is dropped. */
+export type Handler = (message: never, context: MessageContext) => unknown;
+
+class RunningContext implements MessageContext {
+  readonly kind: 'call' | 'cast';
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  constructor(kind: 'call' | 'cast') {
+    this.kind = kind;
+  }
+
+  /** Made when asked for: most handlers do not. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort();
+  }
+}
+
+/** What is begun between two pings. */
+export interface Stretch {
+  unfinished: number;
+  /** The ping that came after them; the last stretch has none yet. */
+  ping: number | undefined;
+  next: Stretch | undefined;
+}
+
+interface Delivery {
+  readonly kind: RequestKind;
+  readonly id: number;
+  readonly payload: unknown;
+}
+
+export class Mailbox {
+  readonly #codec: Codec;
+  readonly #answers: Answers;
+  readonly #running = new Map<number, RunningContext>();
+  readonly #cancelled = new Set<number>();
+  #handler: Handler | undefined;
+  /** What came before there was a handler. */
+  readonly #waiting: Delivery[] = [];
+  #first: Stretch = { unfinished: 0, ping: undefined, next: undefined };
+  #last: Stretch = this.#first;
+  readonly #idle: (() => void)[] = [];
+  #stopped = false;
+
+  constructor(codec: Codec, answers: Answers) {
+    this.#codec = codec;
+    this.#answers = answers;
+  }
+
+  /** A later handler takes the place of an earlier one. */
+  setHandler(handler: Handler): void {
+    const isFirst = this.#handler === undefined;
+    this.#handler = handler;
+    if (isFirst) setImmediate(() => this.#deliverWaiting()); // let the script finish its turn
+  }
+
+  /** @param payload none with a ping. */
+  deliver(kind: RequestKind, id: number, payload?: unknown): void {
+    if (this.#stopped && this.#handler === undefined && kind !== 'ping') return;
+    if (this.#waiting.length > 0 || (this.#handler === undefined && kind !== 'ping')) {
+      this.#waiting.push({ kind, id, payload });
+    } else if (kind === 'ping') {
+      this.#ping(id);
+    } else {
+      this.#run(kind, id, payload);
+    }
+  }
+
+  /**
+   * Begins work that is no message, but that a ping has to wait for just as well.
+   * @returns what `finish` is to be given once, when it is over.
+   */
+  begin(): Stretch {
+    this.#last.unfinished++;
+    return this.#last;
+  }
+
+  finish(stretch: Stretch): void {
+    stretch.unfinished--;
+    if (stretch === this.#first) this.#settle();
+  }
+
+  /** The caller of `id` has gone. */
+  cancel(id: number): void {
+    this.#running.get(id)?.abort();
+    if (!this.#waiting.some((delivery) => delivery.id === id)) return;
+    this.#cancelled.add(id); // it keeps its turn: messages are counted as taken in the order in which they came
+    this.#answers.failure(id, new Error('cancelled before it was begun'));
+  }
+
+  /**
+   * Resolves when every message is finished that was begun. What still waits for a handler is never begun: the primary
+   * sees that when the replica is gone, and sends it to another.
+   */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    const waiting = this.#waiting.splice(0);
+    for (const { kind, id } of waiting) if (kind === 'ping') this.#ping(id);
+    return new Promise((resolve) => {
+      this.#idle.push(resolve);
+      this.#settle();
+    });
+  }
+
+  #deliverWaiting(): void {
+    for (const { kind, id, payload } of this.#waiting.splice(0)) this.deliver(kind, id, payload);
+  }
+
+  #run(kind: 'call' | 'cast', id: number, payload: unknown): void {
+    if (this.#cancelled.delete(id)) {
+      this.#answers.taken();
+      return;
+    }
+    const context = new RunningContext(kind);
+    const stretch = this.#last;
+    stretch.unfinished++;
+    this.#running.set(id, context);
+    this.#answers.taken();
+    let reply: unknown;
+    try {
+      reply = this.#handler?.(this.#codec.decode(payload) as never, context);
+    } catch (error) {
+      this.#fail(id, stretch, error);
+      return;
+    }
+    if (isThenable(reply)) {
+      Promise.resolve(reply).then(
+        (value) => this.#finish(kind, id, stretch, value),
+        (error: unknown) => this.#fail(id, stretch, error),
+      );
+    } else {
+      this.#finish(kind, id, stretch, reply);
+    }
+  }
+
+  #finish(kind: 'call' | 'cast', id: number, stretch: Stretch, reply: unknown): void {
+    try {
+      this.#answers.result(
+        id,
+        kind === 'call' ? this.#codec.encode(reply) : NOTHING,
+        this.#running.size <= 1,
+      );
+    } catch (error) {
+      this.#answers.failure(id, error); // the reply cannot travel
+    }
+    this.#finished(id, stretch);
+  }
+
+  #fail(id: number, stretch: Stretch, error: unknown): void {
+    this.#answers.failure(id, error);
+    this.#finished(id, stretch);
+  }
+
+  #finished(id: number, stretch: Stretch): void {
+    this.#running.delete(id);
+    this.finish(stretch);
+  }
+
+  #ping(id: number): void {
+    const next: Stretch = { unfinished: 0, ping: undefined, next: undefined };
+    this.#last.ping = id;
+    this.#last.next = next;
+    this.#last = next;
+    this.#settle();
+  }
+
+  /** Answers the pings of each leading stretch that is finished. */
+  #settle(): void {
+    while (this.#first.unfinished === 0 && this.#first.next !== undefined) {
+      if (this.#first.ping !== undefined)
+        this.#answers.result(this.#first.ping, NOTHING, this.#running.size === 0);
+      this.#first = this.#first.next;
+    }
+    if (this.#running.size === 0 && this.#waiting.length === 0)
+      for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  );
+}

@@ -1,0 +1,131 @@
+/** The calls, casts and pings that a replica makes: sent to the primary, which makes them on its behalf. */
+
+import type { Codec, Payload } from '../../channel/codec.js';
+import { clearLimit, type Limit, type Limited, setLimit } from '../../channel/deadlines.js';
+import { ENTRY_WEIGHT, fixed, type Outbox } from '../../channel/outbox.js';
+import type { RequestKind, ToPrimary } from '../../channel/protocol.js';
+import { BallermannError, type ErrorData, fromPrimary } from '../../errors.js';
+import type { CheckedCallOptions } from '../../options.js';
+
+export class Requests {
+  readonly #codec: Codec;
+  readonly #outbox: Outbox<ToPrimary>;
+  readonly #pending = new Map<number, Request>();
+  #lastId = 0;
+
+  constructor(codec: Codec, outbox: Outbox<ToPrimary>) {
+    this.#codec = codec;
+    this.#outbox = outbox;
+  }
+
+  /** Resolves with the decoded reply. */
+  request(
+    kind: 'call' | 'ping',
+    target: string | number,
+    message: unknown,
+    options: CheckedCallOptions,
+  ): Promise<unknown> {
+    const payload = this.#codec.encode(message);
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      const settled = (cancelled: boolean): void => {
+        this.#pending.delete(id);
+        if (cancelled) this.#outbox.post(fixed(['cancel', id]));
+      };
+      const request = new Request(options, { resolve, reject, settled });
+      this.#pending.set(id, request);
+      try {
+        this.#send(id, kind, target, payload, options);
+      } catch (error) {
+        request.reject(error);
+      }
+    });
+  }
+
+  /** @throws TypeError, RangeError, BallermannError ERR_OVERLOAD. */
+  cast(target: string | number, message: unknown, options: CheckedCallOptions): void {
+    this.#send(++this.#lastId, 'cast', target, this.#codec.encode(message), options);
+  }
+
+  result(id: number, payload: unknown): void {
+    const request = this.#pending.get(id);
+    try {
+      request?.resolve(this.#codec.decode(payload));
+    } catch (cause) {
+      request?.reject(
+        new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', {
+          cause,
+        }),
+      );
+    }
+  }
+
+  failure(id: number, error: ErrorData): void {
+    this.#pending.get(id)?.reject(fromPrimary(error));
+  }
+
+  #send(
+    id: number,
+    kind: RequestKind,
+    target: string | number,
+    payload: Payload,
+    options: CheckedCallOptions,
+  ): void {
+    const { timeout, idempotent } = options;
+    const { value, weight } = payload;
+    const request = ['request', id, kind, target, timeout, idempotent] as const;
+    const entry: ToPrimary = value === undefined ? request : [...request, value];
+    if (this.#outbox.push(fixed(entry, weight + ENTRY_WEIGHT))) return;
+    throw new BallermannError('ERR_OVERLOAD', 'too much waits for the primary');
+  }
+}
+
+interface Caller {
+  resolve(reply: unknown): void;
+  reject(error: unknown): void;
+  /** Called first. `cancelled`: by this side, so the primary must be told. */
+  settled(cancelled: boolean): void;
+}
+
+/** One request whose caller waits; settles once. */
+class Request implements Limited {
+  readonly #timeout: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #caller: Caller;
+  readonly #limit: Limit;
+
+  constructor({ timeout, signal }: CheckedCallOptions, caller: Caller) {
+    this.#timeout = timeout;
+    this.#signal = signal;
+    this.#caller = caller;
+    this.#limit = setLimit(this, timeout);
+    signal?.addEventListener('abort', this.#onAbort);
+  }
+
+  resolve(reply: unknown): void {
+    this.#settle(false);
+    this.#caller.resolve(reply);
+  }
+
+  reject(error: unknown): void {
+    this.#settle(false);
+    this.#caller.reject(error);
+  }
+
+  expire(): void {
+    this.#cancel(new BallermannError('ERR_TIMEOUT', `no answer within ${this.#timeout} ms`));
+  }
+
+  readonly #onAbort = (): void => this.#cancel(this.#signal?.reason);
+
+  #cancel(reason: unknown): void {
+    this.#settle(true);
+    this.#caller.reject(reason);
+  }
+
+  #settle(cancelled: boolean): void {
+    clearLimit(this.#limit);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#caller.settled(cancelled);
+  }
+}

@@ -1,0 +1,137 @@
+/** A replica that writes to its channel what it likes: forged messages, words of Node's own, bytes that are no message. */
+
+import { type Balancer, balance, call, ping, type Supervisor } from 'ballermann';
+import fc from 'fast-check';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { CMD, converse, mutated, ofNode, Recorder, replayable, runs } from '../support/forging.js';
+import { gated, pidAt, upPids } from '../support/gate.js';
+import { downOf, type Failure, fixture, start, until } from '../support/helpers.js';
+
+type Serialization = 'json' | 'advanced';
+
+const both: Serialization[] = ['json', 'advanced'];
+
+/** Supervises hostile replicas; an uncaught error of the primary fails the test that caused it. */
+async function besieged(
+  serialization: Serialization,
+  work: (supervisor: Supervisor, pool: Balancer) => Promise<void>,
+): Promise<void> {
+  const uncaught: unknown[] = [];
+  const note = (error: unknown): void => void uncaught.push(error);
+  process.on('uncaughtException', note);
+  try {
+    await using supervisor = await start({
+      exec: fixture('hostile.mjs'),
+      serialization,
+      intensity: 10_000,
+      backoff: { initial: 1, max: 10 },
+    });
+    await using pool = await balance(supervisor, 'pool');
+    await work(supervisor, pool);
+    await until(() => upPids(supervisor).length === 2, 'both replicas to be there');
+    await pool.refresh();
+    for (const pid of pool.pids()) {
+      assert.equal(await call(pid, { op: 'echo', value: [pid] }), [pid]);
+      await ping(pid);
+    }
+    assert.equal(uncaught, []);
+    assert.equal(Object.keys(Object.prototype), []);
+  } finally {
+    process.off('uncaughtException', note);
+  }
+}
+
+/** What honest replicas send. */
+async function recorded(serialization: Serialization): Promise<object[]> {
+  using recorder = new Recorder();
+  await using supervisor = await gated({ serialization });
+  await using pool = await balance(supervisor, 'pool');
+  await converse(pool);
+  return recorder.messages;
+}
+
+for (const serialization of both) {
+  test(`thousands of forged messages through the channel, as ${serialization}: the primary lives`, async () => {
+    const real = await recorded(serialization);
+    const { seed } = runs(0);
+    // It would end its sender only, by an assertion of Node's there.
+    const ofCluster = ofNode.filter((message) => (message as { cmd: string }).cmd !== 'NODE_HANDLE');
+    const forged = fc.oneof({ weight: 9, arbitrary: mutated(real) }, { weight: 1, arbitrary: ofCluster });
+    const messages = fc.sample(forged, { numRuns: 3_000, seed });
+    await replayable(seed, () =>
+      besieged(serialization, async (supervisor, pool) => {
+        while (messages.length > 0) {
+          const pid = (await until(() => upPids(supervisor)[0], 'a replica')) as number;
+          // An answer may be forged, the replica may have to go, and the message may not fit its own channel.
+          await call(pid, { op: 'send', messages: messages.splice(0, 50) }).catch(() => {});
+        }
+        // The rest of a batch is lost where one of its first ends the replica.
+        assert.ok(pool.stats().malformed > 300, `${pool.stats().malformed} were counted`);
+        // A forged answer may have come before the rest of its batch, which may end its sender: so with new ones.
+        await supervisor.reload();
+      }),
+    );
+  });
+
+  test(`words of Node's that would end a primary of node:cluster are dropped and counted, as ${serialization}`, () =>
+    besieged(serialization, async (_supervisor, pool) => {
+      const query = { cmd: 'NODE_CLUSTER', act: 'queryServer', seq: 1, index: 0, addressType: 4 };
+      const messages = [
+        { ...query, port: 70_000 },
+        { ...query, port: -1, addressType: -1 },
+        { ...query, port: 'http' },
+        { ...query, port: 0, address: {} },
+        { ...query, port: 0, fd: {} },
+        { ...query, port: 0, backlog: 'many' },
+        { ...query, port: -1, address: '/', addressType: 'udp4' },
+        { cmd: 'NODE_CLUSTER', act: 'hasOwnProperty' },
+        { cmd: 'NODE_CLUSTER', act: '__defineGetter__' },
+        { cmd: 'NODE_HANDLE_ACK' },
+        { cmd: 'NODE_HANDLE_NACK' },
+      ];
+      const pids = pool.pids();
+      await call(pidAt(pids, 0), { op: 'send', messages });
+      await ping(pidAt(pids, 0));
+      assert.is(pool.stats().malformed, messages.length);
+      assert.equal(pool.pids(), pids);
+    }));
+}
+
+/** As Node writes a message with advanced serialization: its length, then it. */
+function framed(body: string): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(body.length);
+  return Buffer.concat([length, Buffer.from(body, 'latin1')]);
+}
+
+const noMessages: Record<Serialization, Buffer[]> = {
+  json: [
+    'this is no message\n',
+    `{"cmd":"${CMD}","batch":[["result",1\n`,
+    `{"cmd":"${CMD}","batch":[["re`, // what comes next is honest
+    '\0\0\0\n',
+    '\xff\xfe{}\n',
+    `${'['.repeat(100_000)}\n`,
+  ].map((text) => Buffer.from(text, 'latin1')),
+  advanced: ['this is no message', '\xff\x0fo', '\xff\x0f"\x04ab', '\xff\x0fo"\x03cmd"\x05N'].map(framed),
+};
+
+for (const serialization of both) {
+  test(`bytes that are no message end their sender, with that reason, as ${serialization}`, () =>
+    besieged(serialization, async (supervisor) => {
+      for (const bytes of noMessages[serialization]) {
+        await until(() => upPids(supervisor).length === 2, 'both replicas');
+        const [sender, other] = upPids(supervisor);
+        const down = downOf(supervisor, sender as number);
+        call(sender as number, { op: 'write', base64: bytes.toString('base64') }).catch(() => {});
+        const { signal, error } = await down;
+        assert.is(signal, 'SIGKILL');
+        assert.is((error as Failure).code, 'ERR_PROTOCOL');
+        assert.instance((error as Failure).cause, Error);
+        assert.is(await call(other as number, { op: 'echo', value: 1 }), 1);
+      }
+    }));
+}
+
+test.run();

@@ -1,0 +1,166 @@
+/** The connections of one remote go to one replica: Socket.IO's long polling, which needs it, and what else there is to it. */
+
+import cluster, { type Address, type Worker } from 'node:cluster';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { applyWithin, balance, type Remote, type SupervisorOptions, supervise } from 'ballermann';
+import { io, type Socket } from 'socket.io-client';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { hash } from '#src/primary/listening/sticky.js';
+import { stopped } from '../support/failing.js';
+import { upPids, watch } from '../support/gate.js';
+import { fixture, killed, next, tally, until } from '../support/helpers.js';
+import { answerOf, HOST } from '../support/listening.js';
+
+async function servers(options: Partial<SupervisorOptions> = {}) {
+  const listening = next<[Worker, Address]>(cluster, 'listening');
+  const supervisor = await supervise({ exec: fixture('sticky.mjs'), replicas: 3, sticky: true, ...options });
+  const [, { port }] = await listening;
+  return { supervisor, port, [Symbol.asyncDispose]: () => supervisor.close() };
+}
+
+/** The pid that answers a request from one of the addresses of this machine. */
+async function served(port: number, localAddress: string = HOST): Promise<number> {
+  const socket = connect({ port, host: HOST, localAddress });
+  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+  let text = '';
+  for await (const part of socket) text += part;
+  return Number(/\r\n\r\n(\d+)$/.exec(text)?.[1]);
+}
+
+const addresses = Array.from({ length: 30 }, (_, i) => `127.0.0.${i + 2}`);
+
+test('a session of Socket.IO stays with its replica, by long polling', async () => {
+  await using running = await servers();
+  const clients: Socket[] = Array.from({ length: 6 }, () =>
+    io(`http://${HOST}:${running.port}`, { transports: ['polling'], forceNew: true, reconnection: false }),
+  );
+  await Promise.all(clients.map((client) => once(client as never, 'connect')));
+  for (const client of clients) {
+    for (let i = 1; i <= 5; i++) {
+      const { count } = await client.timeout(10_000).emitWithAck('message', 'text');
+      assert.is(count, i);
+    }
+  }
+  for (const client of clients) client.close();
+});
+
+test('each address has one replica, and the replicas have about as many each', async () => {
+  await using running = await servers();
+  const first = await Promise.all(addresses.map((address) => served(running.port, address)));
+  const second = await Promise.all(addresses.map((address) => served(running.port, address)));
+  assert.equal(first, second);
+  assert.is(tally(first).size, 3);
+});
+
+test('who comes and goes moves only its own', async () => {
+  await using running = await servers();
+  const before = await Promise.all(addresses.map((address) => served(running.port, address)));
+  const [gone] = upPids(running.supervisor) as [number];
+  const up = next(running.supervisor, 'up');
+  await killed(running.supervisor, gone);
+  await up;
+  const [back] = upPids(running.supervisor).filter((pid) => !before.includes(pid)) as [number];
+  const after = await Promise.all(addresses.map((address) => served(running.port, address)));
+  assert.equal(
+    after,
+    before.map((pid) => (pid === gone ? back : pid)),
+  );
+});
+
+test('a connection that was sent to a replica which dies before it takes it goes to another', async () => {
+  let given = 0;
+  const sticky = ({ address }: Remote): string => {
+    given++; // and sent in the same turn
+    return String(address);
+  };
+  await using running = await servers({ sticky });
+  const chosen = await served(running.port);
+  await stopped(chosen);
+  const answer = served(running.port);
+  await until(() => given === 2, 'the connection to be sent');
+  await killed(running.supervisor, chosen);
+  assert.ok(upPids(running.supervisor).includes(await answer));
+});
+
+test('a function that throws costs the connection, and nothing else', async () => {
+  const own = new Error("the application's own");
+  let fails = true;
+  const sticky = (): string => {
+    if (fails) throw own;
+    return 'all the same';
+  };
+  await using running = await servers({ sticky });
+  const thrown = next<[Error]>(process, 'uncaughtException');
+  const lost = served(running.port).catch(() => Number.NaN);
+  assert.is((await thrown)[0], own);
+  assert.ok(Number.isNaN(await lost));
+  fails = false;
+  assert.ok(upPids(running.supervisor).includes(await served(running.port)));
+});
+
+test('a function says what belongs together', async () => {
+  const remotes: Remote[] = [];
+  const sticky = (remote: Remote): string => {
+    remotes.push(remote);
+    return 'all the same';
+  };
+  await using running = await servers({ sticky });
+  const pids = await Promise.all(addresses.map((address) => served(running.port, address)));
+  assert.is(new Set(pids).size, 1);
+  assert.equal(remotes.map(({ address }) => address).sort(), [...addresses].sort());
+  assert.ok(remotes.every(({ port }) => (port as number) > 0));
+});
+
+test('a replica cannot answer for a connection that another one was sent', async () => {
+  let given = 0;
+  const sticky = (): string => `all the same${++given > 0}`;
+  await using running = await servers({ sticky });
+  const chosen = await served(running.port);
+  const fellow = Object.values(cluster.workers ?? {}).find((worker) => worker?.process.pid !== chosen);
+  await stopped(chosen); // it is sent the next one, and does not answer
+  const answered = served(running.port);
+  await until(() => given === 2, 'the connection to be accepted');
+  for (let ack = -1; ack > -1_000; ack--) {
+    const forged = { cmd: 'NODE_CLUSTER', ack, accepted: true };
+    fellow?.process.emit('internalMessage' as 'message', forged, undefined as never);
+  }
+  await killed(running.supervisor, chosen);
+  assert.ok(upPids(running.supervisor).includes(await answered)); // else nobody would have it any more
+});
+
+test('in a window connections wait', async () => {
+  await using running = await servers();
+  await using _pool = await balance(running.supervisor, 'sticky');
+  let waiting: Promise<number> | undefined;
+  await applyWithin('sticky', async () => {
+    waiting = served(running.port);
+    const state = watch(waiting);
+    await sleep(200); // it could have been answered by now
+    assert.not(state.settled);
+  });
+  assert.ok(upPids(running.supervisor).includes((await waiting) as number));
+});
+
+test('the end of the supervisor closes the port', async () => {
+  const { supervisor, port } = await servers();
+  await supervisor.close();
+  await until(
+    () =>
+      answerOf(port).then(
+        () => false,
+        ({ code }) => code === 'ECONNREFUSED',
+      ),
+    'the port to be closed',
+  );
+});
+
+test('the hash spreads neighbours evenly', () => {
+  const counts = tally(Array.from({ length: 30_000 }, (_, i) => hash(`1 10.0.${i >> 8}.${i & 255}`) % 3));
+  for (const count of counts.values())
+    assert.ok(Math.abs(count - 10_000) < 500, `counts: ${[...counts.values()]}`);
+});
+
+test.run();
