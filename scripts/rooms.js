@@ -21,6 +21,7 @@ export const rooms = [
   { place: 'primary/liveness', owns: 'whose event loop stands still: blocked, hung, reports' },
   { place: 'primary/listening', owns: 'the listening sockets that replicas share, in turn or sticky' },
   { place: 'primary/replicas', owns: "the primary's end of a replica: process, slot, channel, messages" },
+  { place: 'primary/announce.ts', owns: 'how supervisors and pools emit their events' },
   { place: 'replica', owns: 'a replica: preload, runtime, its orderly end' },
   {
     place: 'replica/servers',

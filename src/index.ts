@@ -18,14 +18,10 @@ export type { Listen } from './channel/listening.js';
 export { BallermannError, type ErrorCode } from './errors.js';
 export type { CallOptions, PingOptions, TransactionOptions } from './options.js';
 export type { Remote, StickyKey } from './primary/listening/sticky.js';
-export type {
-  Balancer,
-  BalancerEvents,
-  BalancerStats,
-  ReplicaStats,
-  Wait,
-} from './primary/pools/balancer.js';
+export type { Balancer, Wait } from './primary/pools/balancer.js';
+export type { BalancerEvents } from './primary/pools/balancer-events.js';
 export type { BalancerOptions, Selection } from './primary/pools/balancer-options.js';
+export type { BalancerStats, ReplicaStats } from './primary/pools/balancer-stats.js';
 export type { WindowContext, WindowOptions } from './primary/pools/windows.js';
 export type { ChildInfo, ChildState } from './primary/supervision/child.js';
 export type { ReloadOptions } from './primary/supervision/reload.js';

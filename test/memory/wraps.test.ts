@@ -90,16 +90,16 @@ test('messages taken: whatever was begun when a replica dies is told from the re
     await until(() => pool.pids().length === 1, 'a replica');
     const pid = pidAt(pool.pids(), 0);
     // The two ends count for themselves, each from 0: so both are told to be further.
-    const replica = replicaOf(pid);
+    const { inFlight } = replicaOf(pid);
     let departed = 2 ** 32 - below;
-    replica.nextSequence = () => ++departed;
+    inFlight.nextSequence = () => ++departed;
     const base = -below - taken;
     const message = (op: string) => ({ op, base });
     const held = times(begun - 1, () => later(pool.call(message('hold'))));
     held.push(later(pool.call(message('block'))));
     const waiting = times(3, () => later(pool.call<number>(message('who'))));
     await until(() => words[wordOf(pid, 'slotTaken')] === begun - below, `${begun} to be begun`);
-    await until(() => replica.unfinished === begun + 3, 'all to be sent');
+    await until(() => inFlight.size === begun + 3, 'all to be sent');
     await killed(supervisor, pid);
     for (const promise of held) await rejects(promise, 'ERR_REPLICA_DIED');
     const answers = new Set(await Promise.all(waiting));

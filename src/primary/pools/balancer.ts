@@ -1,7 +1,7 @@
 /** A pool: hands out the pids of a supervisor's replicas in turn, carries its messages, opens its windows. */
 
 import { EventEmitter } from 'node:events';
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { badType, checkFunction, checkMilliseconds, checkOptions, checkSignal } from '../../arguments.js';
 import { BallermannError, poolRefusal, type Refusal } from '../../errors.js';
 import { Ring } from '../../memory/ring.js';
@@ -15,95 +15,37 @@ import {
   type TransactionOptions,
   transactionOptions,
 } from '../../options.js';
-import type { Message, Route } from '../replicas/message.js';
+import { announce } from '../announce.js';
+import type { Route } from '../replicas/message.js';
 import { sendCall, sendCast } from '../replicas/messaging.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
 import type { Supervisor } from '../supervision/supervisor.js';
+import type { BalancerEvents } from './balancer-events.js';
 import type { BalancerSettings } from './balancer-options.js';
-import { Held } from './held.js';
+import type { BalancerStats } from './balancer-stats.js';
+import { Dispatcher } from './dispatcher.js';
+import { Gate } from './gate.js';
 import { Membership } from './membership.js';
 import { type WindowContext, type WindowOptions, Windows } from './windows.js';
 
 /** How long a window waits for what is idle: ms, or a function that is called with each pid. */
 export type Wait = number | ((pid: number) => unknown);
 
-export interface BalancerEvents {
-  /** A refresh is complete, also where it found nobody: these pids are in rotation, and their number is the new original. */
-  refresh: [{ readonly pids: readonly number[] }];
-  /** The pool has a replica again. */
-  connect: [];
-  /** The last replica went; `pid` throws ERR_DISCONNECTED until the next 'connect'. */
-  disconnect: [];
-  /** All replicas of the pool are blocked: they are in rotation again, since nobody else is there. */
-  panic: [{ readonly pids: readonly number[] }];
-  /** One of them turns again, or none is left: blocked replicas are left out as before. */
-  calm: [];
-  /** A window opened: nothing is handed out. */
-  pause: [];
-  /** The window ended. */
-  resume: [];
-  close: [];
-}
-
-export interface BalancerStats {
-  readonly name: string;
-  /** Replicas that the pool has: those in rotation, and those that are blocked. */
-  readonly alive: number;
-  /** Replicas at the last completed refresh. */
-  readonly original: number;
-  readonly paused: boolean;
-  /** Calls and casts that were given to a replica, redirections included. */
-  readonly sent: number;
-  /** Of these, those that went to another replica after the first one's death. */
-  readonly redirected: number;
-  /** Calls and casts that wait for the end of a window or for a replica. */
-  readonly held: number;
-  /** Casts given up because the pool was closed, had no replica left or was full. */
-  readonly lostCasts: number;
-  /** Transactions running in all processes. */
-  readonly transactions: number;
-  /** Answers that came after their caller had stopped waiting; of the whole supervisor. */
-  readonly late: number;
-  /** What arrived over IPC and did not fit the protocol; of the whole supervisor. */
-  readonly malformed: number;
-  readonly replicas: readonly ReplicaStats[];
-}
-
-export interface ReplicaStats {
-  readonly pid: number;
-  readonly incarnation: number;
-  /** Messages sent to it and not finished, by whichever road they came. */
-  readonly unfinished: number;
-  /** Its event loop has not turned for `blockedAfter` ms. It is not in rotation then, unless all are blocked. */
-  readonly blocked: boolean;
-  /**
-   * The part of the time, 0 to 1, in which its event loop did not wait for work: since the last look that any stats()
-   * took a second ago or longer, or since the replica was ready.
-   */
-  readonly eventLoopUtilization: number;
-}
-
 export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDisposable {
   readonly name: string;
   /** The pool as its messages see it. @internal */
   readonly route: Route;
   readonly #supervisor: Supervisor;
-  readonly #ring: Ring;
   readonly #rotation: Rotation;
+  readonly #gate: Gate;
+  readonly #dispatcher: Dispatcher;
   readonly #counted: CountedPool;
   readonly #windows: Windows;
   readonly #membership: Membership;
-  readonly #held = new Held();
   readonly #onClosed: () => void;
   #wasEmpty = true;
   #panicked = false;
-  #paused = false;
-  #resumed: Promise<void> = Promise.resolve();
-  #resolveResumed: () => void = () => {};
   #closed: Promise<void> | undefined;
-  #sent = 0;
-  #redirected = 0;
-  #lostCasts = 0;
 
   /** Made by `balance`. @internal */
   constructor(
@@ -115,24 +57,20 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   ) {
     super();
     this.name = name;
-    this.route = {
-      codec: supervisor.codec,
-      accept: (message) => this.#accept(message),
-      redirect: (message) => this.#redirect(message),
-    };
     this.#supervisor = supervisor;
     this.#onClosed = onClosed;
-    this.#ring = new Ring(segment, name, settings.maxQueueLength, settings.selection === 'least-queue');
+    const ring = new Ring(segment, name, settings.maxQueueLength, settings.selection === 'least-queue');
     this.#rotation = new Rotation(
       segment,
-      this.#ring.index,
+      ring.index,
       (why) => this.#refuse(why),
       (pid) => this.#membership.get(pid) !== undefined,
     );
+    this.#gate = new Gate(ring, () => this.#membership.rotation());
     this.#counted = {
       name,
       segment,
-      ring: this.#ring.index,
+      ring: ring.index,
       rotation: this.#rotation,
       untilResumed: (signal) => this.#untilResumed(signal),
     };
@@ -140,12 +78,20 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       close: () => this.#pause(),
       open: () => this.#resume(),
     });
-    supervisor.limitQueues(this, settings.maxQueueLength);
+    supervisor.slotSettings.limitQueues(this, settings.maxQueueLength);
     this.#membership = new Membership(supervisor, settings, {
       changed: () => this.#publish(),
       refreshed: () => this.#announce('refresh', { pids: this.pids() }),
-      ended: () => this.#giveUpHeld(this.#refusal('empty')),
+      ended: () => this.#dispatcher.giveUpHeld(this.#refusal('empty')),
     });
+    this.#dispatcher = new Dispatcher({
+      codec: supervisor.codec,
+      rotation: this.#rotation,
+      membership: this.#membership,
+      isPaused: () => this.#gate.isPaused,
+      refuse: (why) => this.#refuse(why),
+    });
+    this.route = this.#dispatcher;
   }
 
   /**
@@ -239,16 +185,17 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   stats(): BalancerStats {
     const { counters } = this.#supervisor;
+    const { sent, redirected, held, lostCasts } = this.#dispatcher;
     return {
       name: this.name,
       alive: this.#membership.size,
       original: this.#membership.original,
-      paused: this.#paused,
-      sent: this.#sent,
-      redirected: this.#redirected,
-      held: this.#held.size,
-      lostCasts: this.#lostCasts,
-      transactions: this.#closed === undefined ? this.#ring.running() : 0,
+      paused: this.#gate.isPaused,
+      sent,
+      redirected,
+      held,
+      lostCasts,
+      transactions: this.#gate.running(),
       late: counters.late,
       malformed: counters.malformed,
       replicas: this.#membership.replicas().map((replica) => {
@@ -284,7 +231,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
    * @internal
    */
   async drained(until: number, signal: AbortSignal | undefined): Promise<void> {
-    for (let ms = 1; this.#paused && this.#ring.running() > 0; ms = Math.min(2 * ms, 8)) {
+    for (let ms = 1; this.#gate.isPaused && this.#gate.running() > 0; ms = Math.min(2 * ms, 8)) {
       if (performance.now() >= until) {
         throw new BallermannError('ERR_TIMEOUT', `transactions of pool '${this.name}' did not end in time`);
       }
@@ -293,20 +240,19 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
     }
   }
 
-  /** In a tick of its own: what a listener does or throws cannot come between the steps of the pool. */
   #announce<Name extends keyof BalancerEvents>(name: Name, ...args: BalancerEvents[Name]): void {
-    process.nextTick(() => (this as EventEmitter).emit(name, ...args));
+    announce(this, name, ...args);
   }
 
   #publish(): void {
     if (this.#closed !== undefined) return;
-    this.#ring.publish(this.#membership.rotation());
+    this.#gate.publish();
     this.#panic();
     const isEmpty = this.#membership.size === 0;
     if (isEmpty === this.#wasEmpty) return;
     this.#wasEmpty = isEmpty;
     this.#announce(isEmpty ? 'disconnect' : 'connect');
-    if (!isEmpty) this.#sendHeld();
+    if (!isEmpty) this.#dispatcher.sendHeld();
   }
 
   #panic(): void {
@@ -317,101 +263,22 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
     else this.#announce('calm');
   }
 
-  #accept(message: Message): void {
-    if (this.#paused) this.#hold(message);
-    else this.#dispatch(message);
-  }
-
-  #redirect(message: Message): void {
-    this.#redirected++;
-    try {
-      if (this.#membership.size === 0 && this.#membership.mayGrow) this.#hold(message);
-      else this.#accept(message);
-    } catch (error) {
-      this.#giveUp(message, error);
-    }
-  }
-
-  #dispatch(message: Message): void {
-    for (let tries = this.#membership.size; ; tries--) {
-      const pid = this.#rotation.next();
-      if (this.#membership.get(pid)?.carry(message)) {
-        this.#sent++;
-        return;
-      }
-      if (tries <= 1) this.#refuse('overload');
-    }
-  }
-
-  #hold(message: Message): void {
-    if (!this.#held.add(message)) this.#refuse('overload');
-  }
-
-  #sendHeld(): void {
-    if (this.#paused || this.#membership.size === 0) return;
-    for (const message of this.#held.take()) {
-      try {
-        this.#dispatch(message);
-      } catch (error) {
-        this.#giveUp(message, error);
-      }
-    }
-  }
-
-  #giveUpHeld(error: BallermannError): void {
-    for (const message of this.#held.take()) this.#giveUp(message, error);
-  }
-
-  #giveUp(message: Message, error: unknown): void {
-    if (message.kind === 'cast') this.#lostCasts++;
-    message.reject(error);
-  }
-
   #pause(): void {
-    this.#paused = true;
-    this.#resumed = new Promise((resolve) => {
-      this.#resolveResumed = resolve;
-    });
-    if (this.#closed === undefined) this.#ring.pause();
-    this.#supervisor.windowOpens();
+    this.#gate.pause();
+    this.#supervisor.slotSettings.windowOpens();
     this.#announce('pause');
   }
 
   #resume(): void {
-    this.#paused = false;
-    if (this.#closed === undefined) this.#ring.resume();
-    this.#supervisor.windowEnds();
-    this.#resolveResumed();
-    this.#sendHeld();
+    this.#gate.resume();
+    this.#supervisor.slotSettings.windowEnds();
+    this.#dispatcher.sendHeld();
     this.#announce('resume');
   }
 
   async #untilResumed(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (!this.#paused) {
-      this.#mend();
-      await turn(); // or whoever waits would ask again and again where the flag is set at once
-    }
-    let stop!: () => void;
-    const aborted = new Promise<void>((resolve) => {
-      stop = resolve;
-    });
-    signal.addEventListener('abort', stop);
-    try {
-      await Promise.race([this.#resumed, aborted]);
-      signal.throwIfAborted();
-      if (this.#closed !== undefined) this.#refuse('empty');
-    } finally {
-      signal.removeEventListener('abort', stop);
-    }
-  }
-
-  /** Some process has written into the ring: it gets what it had from here. */
-  #mend(): void {
-    if (this.#closed !== undefined) return;
-    this.#ring.publish(this.#membership.rotation());
-    if (this.#paused) this.#ring.pause();
-    else this.#ring.resume();
+    await this.#gate.untilResumed(signal);
+    if (this.#closed !== undefined) this.#refuse('empty');
   }
 
   async #wait(wait: Wait, ended: AbortSignal): Promise<void> {
@@ -428,37 +295,21 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   async #close(): Promise<void> {
     const closed = this.#refusal('closed');
-    const windowEnds = this.#paused ? this.#resumed : undefined;
+    const windowEnds = this.#gate.isPaused ? this.#gate.resumed : undefined;
     this.#onClosed();
     this.#membership.leave();
-    this.#supervisor.unlimitQueues(this);
-    this.#ring.close();
+    this.#supervisor.slotSettings.unlimitQueues(this);
+    this.#gate.close();
     this.#windows.close(closed);
-    this.#giveUpHeld(closed);
+    this.#dispatcher.giveUpHeld(closed);
     await windowEnds;
     this.#announce('close');
   }
 
   #refuse(why: Refusal): never {
-    if (!this.#isForged(why)) throw this.#refusal(why);
-    this.#mend();
+    if (!this.#gate.isForged(why)) throw this.#refusal(why);
+    this.#gate.mend();
     throw this.#refusal('spoiled');
-  }
-
-  /** Whether the ring says what this pool, which alone may change it, knows to be untrue. */
-  #isForged(why: Refusal): boolean {
-    if (this.#closed !== undefined) return false;
-    switch (why) {
-      case 'paused':
-        return !this.#paused;
-      case 'empty':
-        return this.#membership.size > 0;
-      case 'closed':
-      case 'spoiled':
-        return true;
-      default:
-        return false;
-    }
   }
 
   #refusal(why: Refusal): BallermannError {

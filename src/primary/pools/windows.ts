@@ -20,7 +20,8 @@ export interface WindowContext {
   readonly signal: AbortSignal;
 }
 
-export interface Gate {
+/** What a window closes as it begins, and opens as it ends. */
+export interface Door {
   open(): void;
   close(): void;
 }
@@ -45,19 +46,19 @@ let openWindows = 0;
 
 export class Windows {
   readonly #name: string;
-  readonly #gate: Gate;
+  readonly #door: Door;
   /** Ends with the last window of the queue; undefined where there is none. */
   #last: Promise<void> | undefined;
   #closed: BallermannError | undefined;
   readonly #waiting = new Set<AbortController>();
 
-  /** @param gate is closed as a window begins and opened as it ends. */
-  constructor(name: string, gate: Gate) {
+  /** @param door is closed as a window begins and opened as it ends. */
+  constructor(name: string, door: Door) {
     this.#name = name;
-    this.#gate = gate;
+    this.#door = door;
   }
 
-  /** Runs `wait`, then `fn`, with the gate closed. */
+  /** Runs `wait`, then `fn`, with the door closed. */
   async run<T>(
     wait: (ended: AbortSignal) => Promise<unknown>,
     fn: (context: WindowContext) => T | PromiseLike<T>,
@@ -91,7 +92,7 @@ export class Windows {
     for (const ended of this.#waiting) ended.abort(reason);
   }
 
-  /** Starts `task` at once where no window is open or waits: the gate is closed then when applyWithin returns. */
+  /** Starts `task` at once where no window is open or waits: the door is closed then when applyWithin returns. */
   async #inTurn<T>(ended: AbortController, task: () => Promise<T>): Promise<T> {
     const before = this.#last;
     let finish!: () => void;
@@ -130,7 +131,7 @@ export class Windows {
   ): Promise<T> {
     const window: Window = { of: this, open: true };
     openWindows++;
-    this.#gate.close();
+    this.#door.close();
     try {
       const within = [...(inside.getStore() ?? []), window];
       await unlessAborted(
@@ -144,7 +145,7 @@ export class Windows {
       );
     } finally {
       window.open = false;
-      this.#gate.open();
+      this.#door.open();
       if (--openWindows === 0) inside.disable();
     }
   }

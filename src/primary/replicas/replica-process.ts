@@ -1,38 +1,21 @@
 /**
- * The primary's end of one replica: its process, its slot, its channel, and the messages it has not finished.
- * It learns of the death first, and sees to it that every message then settles or goes elsewhere.
+ * The primary's end of one replica: its process, its slot, its state from start to exit. It learns of the death first, and
+ * sees to it that every message then settles or goes elsewhere.
  */
 
 import type { Worker } from 'node:cluster';
 import { hrtime } from 'node:process';
 import type { Codec } from '../../channel/codec.js';
-import { ENTRY_WEIGHT, fixed, Outbox } from '../../channel/outbox.js';
-import {
-  eachOf,
-  isOurs,
-  isToPrimary,
-  join,
-  PROTOCOL_VERSION,
-  type Request,
-  type ToPrimary,
-  type ToReplica,
-  unpack,
-} from '../../channel/protocol.js';
-import { BallermannError, type ErrorData, fromErrorData } from '../../errors.js';
-import { isAtMost } from '../../memory/counts.js';
+import { ENTRY_WEIGHT } from '../../channel/outbox.js';
+import { eachOf, type Request, type ToReplica } from '../../channel/protocol.js';
+import { type BallermannError, fromErrorData } from '../../errors.js';
 import type { Segment } from '../../memory/segment.js';
 import { Slot } from '../../memory/slot.js';
 import { Utilization } from '../../memory/utilization.js';
-import { guard } from './channel-guard.js';
-import type { Carrier, Message } from './message.js';
-
-/** How a replica ended. Exactly one of code and signal is set, as for a child process. */
-export interface ExitInfo {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  /** What was thrown, where the replica ended by an uncaught error. */
-  readonly error: Error | undefined;
-}
+import type { ExitInfo } from './exit.js';
+import { InFlight } from './in-flight.js';
+import type { Message } from './message.js';
+import { type ChannelListener, type Counters, ReplicaChannel } from './replica-channel.js';
 
 /** What the owner of a replica (its supervisor) is told. Each is called at most once, but for `castFailed`. */
 export interface ReplicaOwner {
@@ -45,14 +28,6 @@ export interface ReplicaOwner {
   requested(replica: ReplicaProcess, request: Request): void;
   /** The replica has stopped waiting for its request. */
   withdrawn(replica: ReplicaProcess, id: number): void;
-}
-
-/** Counters that outlive a replica: one set a supervisor. */
-export interface Counters {
-  /** Answers that came after their caller had stopped waiting. */
-  late: number;
-  /** Entries or envelopes that did not fit the protocol. */
-  malformed: number;
 }
 
 /** What a look at a replica shows. */
@@ -83,11 +58,13 @@ export interface ReplicaPlace {
 /** How long the end of the channel and the exit may be apart: what the replica had sent is read before its end. */
 const LAST_WORDS = 1000; // ms
 
-export class ReplicaProcess implements Carrier {
+export class ReplicaProcess {
   readonly pid: number;
   readonly slot: number;
   readonly incarnation: number;
   readonly codec: Codec;
+  /** What it was given and has not finished. */
+  readonly inFlight: InFlight;
   /** Resolves once the process is gone and every message it had is settled or redirected. Never rejects. */
   readonly gone: Promise<ExitInfo>;
   /** Resolves as soon as the process is seen gone. Never rejects. */
@@ -97,17 +74,9 @@ export class ReplicaProcess implements Carrier {
 
   readonly #worker: Worker;
   readonly #owner: ReplicaOwner;
-  readonly #counters: Counters;
-  readonly #outbox: Outbox<ToReplica>;
-  readonly #inFlight = new Map<number, Message>();
+  readonly #channel: ReplicaChannel;
   readonly #slot: Slot;
   #state: 'starting' | 'up' | 'stopping' | 'dead' = 'starting';
-  #lastId = 0;
-  #departed = 0;
-  /** Messages that have come over the channel. */
-  #heard = 0;
-  /** It has said hello, so that what is sent to it reaches it. */
-  #greeted = false;
   #blocked = false;
   #utilization: Utilization | undefined;
   #crash: Error | undefined;
@@ -130,8 +99,6 @@ export class ReplicaProcess implements Carrier {
     this.codec = codec;
     this.#worker = worker;
     this.#owner = owner;
-    this.#counters = counters;
-    this.#outbox = new Outbox<ToReplica>(worker.process, join, true);
     this.dead = new Promise((resolve) => {
       this.#resolveDead = resolve;
     });
@@ -142,12 +109,19 @@ export class ReplicaProcess implements Carrier {
     this.#slot = new Slot(segment, slot);
     this.#slot.occupy({ pid: this.pid, incarnation, windows, blockedAfter, maxQueueLength });
 
-    guard(worker.process, {
-      isOverfull: () => this.#outbox.isOverfull,
-      malformed: () => counters.malformed++,
-      broken: (cause) => this.#broken(cause),
+    this.#channel = new ReplicaChannel(worker.process, counters, {
+      take: (entry) => this.#take(entry),
+      broken: (error) => {
+        this.#crash = error;
+        this.kill();
+      },
     });
-    worker.process.on('internalMessage', (message: unknown) => this.#receive(message));
+    this.inFlight = new InFlight(this.pid, codec, this.#channel, counters, {
+      counted: (unfinished) => {
+        if (this.#state !== 'dead') this.#slot.unfinished = unfinished; // else the slot is another's
+      },
+      castFailed: (error) => owner.castFailed(error),
+    });
     worker.on('listening', () => this.#ready());
     worker.on('error', (error) => this.#failed(error));
     worker.on('exit', (code, signal) => this.#exited(code, signal as NodeJS.Signals | null));
@@ -186,8 +160,8 @@ export class ReplicaProcess implements Carrier {
   /** What can be seen of its event loop now. */
   look(): Sight {
     const { busySince, idle, taken } = this.#slot;
-    const isOwed = this.#greeted && this.#inFlight.size > 0;
-    return { busySince, idle, isOwed, taken, heard: this.#heard };
+    const { greeted, heard } = this.#channel;
+    return { busySince, idle, isOwed: greeted && this.inFlight.size > 0, taken, heard };
   }
 
   /** Asks for a sign of life, which wakes an event loop that waits. */
@@ -202,7 +176,7 @@ export class ReplicaProcess implements Carrier {
 
   /** Messages that the replica has not finished. */
   get unfinished(): number {
-    return this.#inFlight.size;
+    return this.inFlight.size;
   }
 
   /** Calls, casts and requests that it has begun. What it says itself: it may say anything. */
@@ -223,36 +197,12 @@ export class ReplicaProcess implements Carrier {
   /** False where the replica cannot take the message: it is shutting down, or too much waits for it. */
   carry(message: Message): boolean {
     if (this.#state === 'dead' || (this.#state === 'stopping' && message.kind !== 'ping')) return false;
-    const id = ++this.#lastId;
-    message.carriedBy(this, id);
-    const isAlone = this.#inFlight.size === 0;
-    this.#inFlight.set(id, message);
-    if (!this.#outbox.push(message, isAlone)) {
-      this.#inFlight.delete(id);
-      return false;
-    }
-    this.#count();
-    return true;
+    return this.inFlight.add(message);
   }
 
   /** Sends what is no call: never refused, lost where the replica is gone. */
   post(entry: ToReplica, weight: number = ENTRY_WEIGHT): void {
-    this.#outbox.post(fixed(entry, weight));
-  }
-
-  nextSequence(): number {
-    return ++this.#departed;
-  }
-
-  abandoned(message: Message, sent: boolean): void {
-    if (this.#inFlight.get(message.id) !== message) return;
-    if (sent) {
-      this.post(['cancel', message.id]); // unfinished until the replica says so
-    } else {
-      this.#inFlight.delete(message.id);
-      this.#outbox.voided(message);
-      this.#count();
-    }
+    this.#channel.post(entry, weight);
   }
 
   /**
@@ -286,21 +236,8 @@ export class ReplicaProcess implements Carrier {
     this.#worker.process.kill('SIGKILL');
   }
 
-  #count(): void {
-    if (this.#state !== 'dead') this.#slot.unfinished = this.#inFlight.size; // else the slot is another's
-  }
-
-  #receive(message: unknown): void {
-    if (!isOurs(message)) return;
-    this.#heard++;
-    const malformed = unpack(message, isToPrimary, (entry) => this.#take(entry));
-    this.#counters.malformed += malformed; // read after #take, which counts as well
-  }
-
-  #take(entry: ToPrimary): void {
+  readonly #take: ChannelListener['take'] = (entry) => {
     switch (entry[0]) {
-      case 'hello':
-        return this.#hello(entry[1]);
       case 'ready':
         return this.#ready();
       case 'alive':
@@ -311,39 +248,15 @@ export class ReplicaProcess implements Carrier {
       case 'leave':
         return this.#owner.leaving(this, entry[1]);
       case 'result':
-        return eachOf(entry, this.#result);
+        return eachOf(entry, this.inFlight.result);
       case 'failure':
-        return this.#fail(entry[1], entry[2]);
+        return this.inFlight.fail(entry[1], entry[2]);
       case 'request':
-        if (this.#greeted) return this.#owner.requested(this, entry);
-        this.#counters.malformed++; // its answer could not be sent
-        return;
+        return this.#owner.requested(this, entry);
       case 'cancel':
         return this.#owner.withdrawn(this, entry[1]);
     }
-  }
-
-  #hello(version: number): void {
-    if (version === PROTOCOL_VERSION) {
-      this.#greeted = true;
-      this.#outbox.uncork();
-      return;
-    }
-    this.#crash = new BallermannError(
-      'ERR_PROTOCOL',
-      `the replica speaks protocol ${version}, the primary ${PROTOCOL_VERSION}: install the same ballermann in both`,
-    );
-    this.kill();
-  }
-
-  /** The replica has written something to its channel that is no message. What follows cannot be understood. */
-  #broken(cause: Error): void {
-    this.#counters.malformed++;
-    this.#crash = new BallermannError('ERR_PROTOCOL', 'the channel of the replica carried no message', {
-      cause,
-    });
-    this.kill();
-  }
+  };
 
   #ready(): void {
     if (this.#state !== 'starting') return;
@@ -351,36 +264,6 @@ export class ReplicaProcess implements Carrier {
     this.#slot.serving = true;
     this.#utilization = new Utilization(this.#slot.idle, hrtime.bigint());
     this.#owner.ready(this);
-  }
-
-  /** The message that `id` stood for, no longer in flight; undefined where the replica made the id up. */
-  #finished(id: number): Message | undefined {
-    const message = this.#inFlight.get(id);
-    if (message?.sequence === undefined) {
-      this.#counters.malformed++;
-      return undefined;
-    }
-    this.#inFlight.delete(id);
-    this.#count();
-    if (message.settled) this.#counters.late++;
-    return message;
-  }
-
-  readonly #result = (_tag: 'result', id: number, payload: unknown): void => {
-    this.#finished(id)?.resolve(payload, this.codec);
-  };
-
-  #fail(id: number, data: ErrorData): void {
-    const message = this.#finished(id);
-    if (message === undefined) return;
-    const cause = fromErrorData(data);
-    const text = `replica ${this.pid}: ${data.name}: ${data.message}`;
-    const error = new BallermannError('ERR_REMOTE', text, {
-      cause,
-      pid: this.pid,
-    });
-    if (message.kind === 'cast') this.#owner.castFailed(error);
-    message.reject(error);
   }
 
   /** An error of the process handle itself: the channel broke. */
@@ -412,30 +295,8 @@ export class ReplicaProcess implements Carrier {
   #settleAll(): void {
     if (this.#exit === undefined) return;
     clearTimeout(this.#lastWords);
-    this.#outbox.close();
-    const left = [...this.#inFlight.values()];
-    this.#inFlight.clear();
-    for (const message of left) this.#orphaned(message, this.#exit);
+    this.#channel.close();
+    this.inFlight.settleAll(this.#exit, this.#taken);
     this.#resolveGone(this.#exit);
-  }
-
-  /** The replica is gone without an answer: the next one gets the message, if this one surely never began it. */
-  #orphaned(message: Message, { code, signal, error }: ExitInfo): void {
-    if (message.settled) return;
-    const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
-    const death = new BallermannError('ERR_REPLICA_DIED', `replica ${this.pid} ${how} before it answered`, {
-      pid: this.pid,
-      exitCode: code,
-      signal,
-      cause: error,
-    });
-    if (message.kind === 'ping' || message.route === undefined) return message.reject(death);
-    if (message.idempotent || !this.#mayHaveBegun(message)) message.route.redirect(message);
-    else message.reject(death);
-  }
-
-  /** Whether the replica had taken the message out of its mailbox; counted in its slot, modulo 2^32. */
-  #mayHaveBegun(message: Message): boolean {
-    return message.sequence !== undefined && isAtMost(message.sequence, this.#taken);
   }
 }

@@ -1,7 +1,8 @@
 /** One child of a supervisor: the place that a replica has, through all its restarts, until a successor takes it. */
 
 import { BallermannError } from '../../errors.js';
-import type { ExitInfo, ReplicaProcess } from '../replicas/replica-process.js';
+import { type ExitInfo, howItEnded } from '../replicas/exit.js';
+import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { Backoff, type BackoffOptions } from './restart-policy.js';
 
 /** 'restarting': dead, and waiting for its next start. */
@@ -125,23 +126,11 @@ export class Child {
   }
 
   /** What the current start is said to have failed with. */
-  startFailure(supervisor: string, { code, signal, error }: ExitInfo): BallermannError {
+  startFailure(supervisor: string, exit: ExitInfo): BallermannError {
+    const { code: exitCode, signal, error } = exit;
     const cause = this.failure ?? error;
-    const how =
-      signal !== null
-        ? `was killed by ${signal}`
-        : code !== null
-          ? `exited with code ${code}`
-          : 'did not start';
     const why = cause === undefined ? '' : `: ${cause.message}`;
-    return new BallermannError(
-      'ERR_START_FAILED',
-      `a replica of '${supervisor}' ${how} before it was ready${why}`,
-      {
-        cause,
-        exitCode: code,
-        signal,
-      },
-    );
+    const text = `a replica of '${supervisor}' ${howItEnded(exit)} before it was ready${why}`;
+    return new BallermannError('ERR_START_FAILED', text, { cause, exitCode, signal });
   }
 }

@@ -46,8 +46,8 @@ export class Children implements Iterable<Child> {
     return this.#inOrder().map(({ info }) => info);
   }
 
-  /** Their processes, those that fit. */
-  replicas(fits: (replica: ReplicaProcess) => boolean): ReplicaProcess[] {
+  /** Their processes: those that fit, all unless told otherwise. */
+  replicas(fits: (replica: ReplicaProcess) => boolean = () => true): ReplicaProcess[] {
     return this.#inOrder()
       .map(({ replica }) => replica)
       .filter((replica) => replica !== undefined && fits(replica)) as ReplicaProcess[];

@@ -6,25 +6,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Codec, codecs } from '../../channel/codec.js';
 import type { Request } from '../../channel/protocol.js';
 import { BallermannError } from '../../errors.js';
-import { Slot } from '../../memory/slot.js';
+import { announce } from '../announce.js';
 import * as listeners from '../listening/listeners.js';
-import { reportPath, takeReport } from '../liveness/hang-report.js';
+import { takeReport } from '../liveness/hang-report.js';
 import { Watch } from '../liveness/watch.js';
-import { forget, replicas } from '../replicas/registry.js';
-import {
-  type Counters,
-  type ExitInfo,
-  type ReplicaOwner,
-  ReplicaProcess,
-} from '../replicas/replica-process.js';
+import type { ExitInfo } from '../replicas/exit.js';
+import { forget } from '../replicas/registry.js';
+import type { Counters } from '../replicas/replica-channel.js';
+import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { ownSegment, takeSlots } from '../replicas/slots.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
-import { forkReplica } from './fork.js';
 import { hasLimits, Recycling } from './recycling.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
 import type { Crew } from './replacement.js';
 import { RestartIntensity, shouldRestart } from './restart-policy.js';
+import { SlotSettings } from './slot-settings.js';
+import { type ProcessOwner, startProcess } from './start-process.js';
 import type { BlockedEvent, SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
 
@@ -52,9 +50,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Children((slot) => listeners.release(slot));
-  /** Of the pools that have one, by pool. */
-  readonly #maxQueueLengths = new Map<object, number>();
-  #windows = 0;
+  /** For its pools, which open windows and limit queues. @internal */
+  readonly slotSettings = new SlotSettings(() => this.#children.replicas());
   #nextId = 0;
   #ended: BallermannError | undefined;
   #closing: Promise<void> | undefined;
@@ -170,31 +167,6 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     return this.#children.settled();
   }
 
-  /** A window of some pool opens: until it ends, no server of a replica begins a request. @internal */
-  windowOpens(): void {
-    this.#setWindows(this.#windows + 1);
-  }
-
-  /** @internal */
-  windowEnds(): void {
-    this.#setWindows(this.#windows - 1);
-  }
-
-  /**
-   * A pool has a limit: a replica with as many unfinished messages accepts no connection. Of several the lowest holds.
-   * @internal
-   */
-  limitQueues(pool: object, maxQueueLength: number): void {
-    this.#maxQueueLengths.set(pool, maxQueueLength);
-    this.#setMaxQueueLength();
-  }
-
-  /** That pool is closed. @internal */
-  unlimitQueues(pool: object): void {
-    this.#maxQueueLengths.delete(pool);
-    this.#setMaxQueueLength();
-  }
-
   /** @internal */
   observe(observer: SupervisorObserver): void {
     this.#observers.add(observer);
@@ -205,27 +177,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#observers.delete(observer);
   }
 
-  #setWindows(count: number): void {
-    this.#windows = count;
-    for (const { replica } of this.#children) {
-      if (replica === undefined) continue;
-      replica.windows = count;
-      if (count === 0) replica.post(['resumed']);
-    }
-  }
-
-  get #maxQueueLength(): number {
-    return Math.min(...this.#maxQueueLengths.values());
-  }
-
-  #setMaxQueueLength(): void {
-    const length = this.#maxQueueLength;
-    for (const { replica } of this.#children) if (replica !== undefined) replica.maxQueueLength = length;
-  }
-
-  /** In a tick of its own: what a listener does or throws cannot come between the steps of the supervisor. */
   #announce<Name extends keyof SupervisorEvents>(name: Name, ...args: SupervisorEvents[Name]): void {
-    process.nextTick(() => (this as EventEmitter).emit(name, ...args));
+    announce(this, name, ...args);
   }
 
   #tell(tell: (observer: SupervisorObserver) => void): void {
@@ -307,36 +260,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   #spawn(child: Child, settings = this.settings): void {
-    const { segment, fd } = ownSegment();
     child.starting();
-    new Slot(segment, child.slot).clear(); // again: a replica may have written there since the last one's exit
-    child.report = reportPath(settings.hangReports, child.slot);
-    const worker = forkReplica(settings, child.slot, fd, child.report, (error) =>
-      this.#refused(child, error),
-    );
-    if (worker === undefined) return;
-    const { slot, incarnation } = child;
-    const { listen, sticky } = settings;
-    // Before the replica's own listeners: its death is known to the sockets before the child is removed.
-    if (listen === 'balanced') listeners.serve({ worker, owner: this, place: slot, sticky }, segment);
-    const replica = new ReplicaProcess(
-      worker,
-      {
-        segment,
-        slot,
-        incarnation,
-        codec: this.codec,
-        windows: this.#windows,
-        blockedAfter: this.settings.blockedAfter,
-        maxQueueLength: this.#maxQueueLength,
-      },
-      this.#owner,
-      this.counters,
-    );
-    child.replica = replica;
-    replicas.set(replica.pid, replica);
-    if (!this.settings.waitReady) replica.readyWhenOnline();
-    child.timer = setTimeout(() => setImmediate(() => this.#tooLate(child)), this.settings.readyTimeout);
+    child.replica = startProcess(child, settings, this.#owner, (error) => this.#refused(child, error));
+    if (child.replica === undefined) return;
+    child.timer = setTimeout(() => setImmediate(() => this.#tooLate(child)), settings.readyTimeout);
   }
 
   /** One turn after the time limit, so that a 'ready' which had arrived by then has been read. */
@@ -348,7 +275,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     child.replica?.kill();
   }
 
-  readonly #owner: ReplicaOwner = {
+  readonly #owner: ProcessOwner = {
+    counters: this.counters,
+    slotSettings: this.slotSettings,
     ready: (replica) => {
       const child = this.#children.of(replica);
       if (child === undefined) return;

@@ -1,0 +1,106 @@
+/**
+ * Whether a pool hands out, and to whom: its ring, which the pool alone may change. Another process of the cluster can
+ * write over it all the same, so the pool keeps what the ring should say, and writes it again where it says otherwise.
+ */
+
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Refusal } from '../../errors.js';
+import type { Member, Ring } from '../../memory/ring.js';
+
+export class Gate {
+  readonly #ring: Ring;
+  readonly #members: () => readonly Member[];
+  #paused = false;
+  #closed = false;
+  #resumed: Promise<void> = Promise.resolve();
+  #resolveResumed: () => void = () => {};
+
+  /** @param members those who are to be handed out now, in order. */
+  constructor(ring: Ring, members: () => readonly Member[]) {
+    this.#ring = ring;
+    this.#members = members;
+  }
+
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
+  /** Resolves at the end of the window that is open; at once where none is. */
+  get resumed(): Promise<void> {
+    return this.#resumed;
+  }
+
+  /** The members are others now. */
+  publish(): void {
+    if (!this.#closed) this.#ring.publish(this.#members());
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#resumed = new Promise((resolve) => {
+      this.#resolveResumed = resolve;
+    });
+    if (!this.#closed) this.#ring.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (!this.#closed) this.#ring.resume();
+    this.#resolveResumed();
+  }
+
+  /** Gives the ring back. A window that is open goes on. */
+  close(): void {
+    this.#closed = true;
+    this.#ring.close();
+  }
+
+  /** Transactions that run in all processes; 0 where the ring was given back. */
+  running(): number {
+    return this.#closed ? 0 : this.#ring.running();
+  }
+
+  /** Resolves when the pool may be no longer paused; rejects with the signal's reason. */
+  async untilResumed(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#paused) {
+      this.mend();
+      await turn(); // or whoever waits would ask again and again where the flag is set at once
+    }
+    let stop!: () => void;
+    const aborted = new Promise<void>((resolve) => {
+      stop = resolve;
+    });
+    signal.addEventListener('abort', stop);
+    try {
+      await Promise.race([this.#resumed, aborted]);
+      signal.throwIfAborted();
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Has the ring say what it should. */
+  mend(): void {
+    if (this.#closed) return;
+    this.publish();
+    if (this.#paused) this.#ring.pause();
+    else this.#ring.resume();
+  }
+
+  /** Whether the ring says, to whoever asks it for a pid, what is not so. */
+  isForged(why: Refusal): boolean {
+    if (this.#closed) return false;
+    switch (why) {
+      case 'paused':
+        return !this.#paused;
+      case 'empty':
+        return this.#members().length > 0;
+      case 'closed':
+      case 'spoiled':
+        return true;
+      default:
+        return false;
+    }
+  }
+}

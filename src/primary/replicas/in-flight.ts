@@ -1,0 +1,122 @@
+/** The messages that one replica was given and has not finished. When it dies, each settles or goes to another. */
+
+import type { Codec } from '../../channel/codec.js';
+import { BallermannError, type ErrorData, fromErrorData } from '../../errors.js';
+import { isAtMost } from '../../memory/counts.js';
+import { type ExitInfo, howItEnded } from './exit.js';
+import type { Carrier, Message } from './message.js';
+import type { Counters, ReplicaChannel } from './replica-channel.js';
+
+export interface InFlightListener {
+  /** So many are unfinished now. */
+  counted(unfinished: number): void;
+  castFailed(error: BallermannError): void;
+}
+
+export class InFlight implements Carrier {
+  readonly #pid: number;
+  readonly #codec: Codec;
+  readonly #channel: ReplicaChannel;
+  readonly #counters: Counters;
+  readonly #listener: InFlightListener;
+  readonly #messages = new Map<number, Message>();
+  #lastId = 0;
+  #departed = 0;
+
+  constructor(
+    pid: number,
+    codec: Codec,
+    channel: ReplicaChannel,
+    counters: Counters,
+    listener: InFlightListener,
+  ) {
+    this.#pid = pid;
+    this.#codec = codec;
+    this.#channel = channel;
+    this.#counters = counters;
+    this.#listener = listener;
+  }
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  /** False where too much waits for the replica; the message was not taken then. */
+  add(message: Message): boolean {
+    const id = ++this.#lastId;
+    message.carriedBy(this, id);
+    const isAlone = this.#messages.size === 0;
+    this.#messages.set(id, message);
+    if (!this.#channel.push(message, isAlone)) {
+      this.#messages.delete(id);
+      return false;
+    }
+    this.#listener.counted(this.size);
+    return true;
+  }
+
+  nextSequence(): number {
+    return ++this.#departed;
+  }
+
+  abandoned(message: Message, sent: boolean): void {
+    if (this.#messages.get(message.id) !== message) return;
+    if (sent) {
+      this.#channel.post(['cancel', message.id]); // unfinished until the replica says so
+    } else {
+      this.#messages.delete(message.id);
+      this.#channel.voided(message);
+      this.#listener.counted(this.size);
+    }
+  }
+
+  /** The replica has answered. */
+  readonly result = (_tag: 'result', id: number, payload: unknown): void => {
+    this.#finished(id)?.resolve(payload, this.#codec);
+  };
+
+  /** The handler threw. */
+  fail(id: number, data: ErrorData): void {
+    const message = this.#finished(id);
+    if (message === undefined) return;
+    const cause = fromErrorData(data);
+    const text = `replica ${this.#pid}: ${data.name}: ${data.message}`;
+    const error = new BallermannError('ERR_REMOTE', text, { cause, pid: this.#pid });
+    if (message.kind === 'cast') this.#listener.castFailed(error);
+    message.reject(error);
+  }
+
+  /**
+   * The replica is gone. What it surely never began goes to the next one.
+   * @param taken how many calls and casts it had taken out of its mailbox, modulo 2^32.
+   */
+  settleAll(exit: ExitInfo, taken: number): void {
+    const left = [...this.#messages.values()];
+    this.#messages.clear();
+    for (const message of left) this.#orphaned(message, exit, taken);
+  }
+
+  /** The message that `id` stood for, no longer in flight; undefined where the replica made the id up. */
+  #finished(id: number): Message | undefined {
+    const message = this.#messages.get(id);
+    if (message?.sequence === undefined) {
+      this.#counters.malformed++;
+      return undefined;
+    }
+    this.#messages.delete(id);
+    this.#listener.counted(this.size);
+    if (message.settled) this.#counters.late++;
+    return message;
+  }
+
+  #orphaned(message: Message, exit: ExitInfo, taken: number): void {
+    if (message.settled) return;
+    const text = `replica ${this.#pid} ${howItEnded(exit)} before it answered`;
+    const { code: exitCode, signal, error: cause } = exit;
+    const death = new BallermannError('ERR_REPLICA_DIED', text, { pid: this.#pid, exitCode, signal, cause });
+    if (message.kind === 'ping' || message.route === undefined) return message.reject(death);
+    const mayHaveBegun = message.sequence !== undefined && isAtMost(message.sequence, taken);
+    if (message.idempotent || !mayHaveBegun) message.route.redirect(message);
+    else message.reject(death);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The primary's end of one replica's channel. What is sent waits until the replica has said hello; what comes is checked,
+ * counted and handed on.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { ENTRY_WEIGHT, fixed, Outbox, type Outgoing } from '../../channel/outbox.js';
+import {
+  isOurs,
+  isToPrimary,
+  join,
+  PROTOCOL_VERSION,
+  type ToPrimary,
+  type ToReplica,
+  unpack,
+} from '../../channel/protocol.js';
+import { BallermannError } from '../../errors.js';
+import { guard } from './channel-guard.js';
+
+/** Counters that outlive a replica: one set a supervisor. */
+export interface Counters {
+  /** Answers that came after their caller had stopped waiting. */
+  late: number;
+  /** Entries or envelopes that did not fit the protocol. */
+  malformed: number;
+}
+
+export interface ChannelListener {
+  /** An entry that fits the protocol; never 'hello'. */
+  take(entry: Exclude<ToPrimary, readonly ['hello', ...unknown[]]>): void;
+  /** The replica cannot be understood, now or later. */
+  broken(error: BallermannError): void;
+}
+
+export class ReplicaChannel {
+  readonly #outbox: Outbox<ToReplica>;
+  readonly #counters: Counters;
+  readonly #listener: ChannelListener;
+  #greeted = false;
+  #heard = 0;
+
+  constructor(process: ChildProcess, counters: Counters, listener: ChannelListener) {
+    this.#outbox = new Outbox<ToReplica>(process, join, true);
+    this.#counters = counters;
+    this.#listener = listener;
+    guard(process, {
+      isOverfull: () => this.#outbox.isOverfull,
+      malformed: () => counters.malformed++,
+      broken: (cause) => this.#broken(cause),
+    });
+    process.on('internalMessage', (message: unknown) => this.#receive(message));
+  }
+
+  /** Whether the replica has said hello, so that what is sent to it reaches it. */
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
+  /** Messages that have come over the channel. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  /** As Outbox.push: false where too much waits. */
+  push(item: Outgoing<ToReplica>, isAlone: boolean): boolean {
+    return this.#outbox.push(item, isAlone);
+  }
+
+  /** Sends what is no call: never refused, lost where the replica is gone. */
+  post(entry: ToReplica, weight: number = ENTRY_WEIGHT): void {
+    this.#outbox.post(fixed(entry, weight));
+  }
+
+  /** An item that waits no longer wants to go. */
+  voided(item: Outgoing<ToReplica>): void {
+    this.#outbox.voided(item);
+  }
+
+  /** The replica is gone. */
+  close(): void {
+    this.#outbox.close();
+  }
+
+  #receive(message: unknown): void {
+    if (!isOurs(message)) return;
+    this.#heard++;
+    const malformed = unpack(message, isToPrimary, (entry) => this.#take(entry));
+    this.#counters.malformed += malformed; // read after #take, which counts as well
+  }
+
+  #take(entry: ToPrimary): void {
+    if (entry[0] === 'hello') this.#hello(entry[1]);
+    else if (entry[0] === 'request' && !this.#greeted)
+      this.#counters.malformed++; // its answer could not be sent
+    else this.#listener.take(entry);
+  }
+
+  #hello(version: number): void {
+    if (version === PROTOCOL_VERSION) {
+      this.#greeted = true;
+      this.#outbox.uncork();
+      return;
+    }
+    const text = `the replica speaks protocol ${version}, the primary ${PROTOCOL_VERSION}: install the same ballermann in both`;
+    this.#listener.broken(new BallermannError('ERR_PROTOCOL', text));
+  }
+
+  /** The replica has written something to its channel that is no message. What follows cannot be understood. */
+  #broken(cause: Error): void {
+    this.#counters.malformed++;
+    const text = 'the channel of the replica carried no message';
+    this.#listener.broken(new BallermannError('ERR_PROTOCOL', text, { cause }));
+  }
+}

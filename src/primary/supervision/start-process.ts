@@ -1,0 +1,48 @@
+/** Starts the process of a child: forks it, gives its servers their sockets, and makes the primary's end of it. */
+
+import { codecs } from '../../channel/codec.js';
+import { Slot } from '../../memory/slot.js';
+import * as listeners from '../listening/listeners.js';
+import { reportPath } from '../liveness/hang-report.js';
+import { replicas } from '../replicas/registry.js';
+import type { Counters } from '../replicas/replica-channel.js';
+import { type ReplicaOwner, ReplicaProcess } from '../replicas/replica-process.js';
+import { ownSegment } from '../replicas/slots.js';
+import type { Child } from './child.js';
+import { forkReplica } from './fork.js';
+import type { SlotSettings } from './slot-settings.js';
+import type { SupervisorSettings } from './supervisor-options.js';
+
+/** Whose process it is to be: one a supervisor. */
+export interface ProcessOwner extends ReplicaOwner {
+  readonly counters: Counters;
+  readonly slotSettings: SlotSettings;
+}
+
+/**
+ * @param refused is told, in a later turn, why the system refuses to make a process.
+ * @returns undefined then.
+ */
+export function startProcess(
+  child: Child,
+  settings: SupervisorSettings,
+  owner: ProcessOwner,
+  refused: (error: Error) => void,
+): ReplicaProcess | undefined {
+  const { segment, fd } = ownSegment();
+  const { slot, incarnation } = child;
+  const { listen, sticky, blockedAfter, serialization, waitReady } = settings;
+  new Slot(segment, slot).clear(); // again: a replica may have written there since the last one's exit
+  child.report = reportPath(settings.hangReports, slot);
+  const worker = forkReplica(settings, slot, fd, child.report, refused);
+  if (worker === undefined) return undefined;
+  // Before the replica's own listeners: its death is known to the sockets before the child is removed.
+  if (listen === 'balanced') listeners.serve({ worker, owner, place: slot, sticky }, segment);
+  const { windows, maxQueueLength } = owner.slotSettings;
+  const codec = codecs[serialization];
+  const place = { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength };
+  const replica = new ReplicaProcess(worker, place, owner, owner.counters);
+  replicas.set(replica.pid, replica);
+  if (!waitReady) replica.readyWhenOnline();
+  return replica;
+}
