@@ -9,7 +9,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { npmCommand } from './npm.js';
+import { npmCommand } from './lib/npm.js';
 
 /** What a registry says that has no audit: forbidden, not found, not allowed, not implemented. */
 const NO_AUDIT = [403, 404, 405, 501];

@@ -1,11 +1,11 @@
 /**
- * Checks the house that scripts/rooms.js describes: each file of src stands in a room, imports no room above its own, and
+ * Checks the house that scripts/lib/rooms.js describes: each file of src stands in a room, imports no room above its own, and
  * is in no circle of imports; and docs/design.md shows the rooms as they are. `--write` brings the page up to date.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { roomOf, rooms } from './rooms.js';
+import { roomOf, rooms } from './lib/rooms.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const page = join('docs', 'design.md');
@@ -15,7 +15,7 @@ const imports = readImports();
 const problems = [
   ...[...imports.keys()]
     .filter((file) => roomOf(file) === -1)
-    .map((file) => `src/${file}: stands in no room of scripts/rooms.js`),
+    .map((file) => `src/${file}: stands in no room of scripts/lib/rooms.js`),
   ...[...imports].flatMap(([file, targets]) => targets.flatMap((target) => upward(file, target))),
   ...circles().map((files) => `a circle of imports: ${files.map((file) => `src/${file}`).join(' → ')}`),
   ...checkPage(),

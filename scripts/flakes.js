@@ -8,8 +8,8 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { positive } from './options.js';
-import { runSuite } from './suite.js';
+import { positive } from './lib/options.js';
+import { runSuite } from './lib/suite.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const kept = join(root, 'out', 'flakes');

@@ -12,9 +12,9 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symli
 import { delimiter, dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { withLock } from './lock.js';
-import { npmCommand } from './npm.js';
-import { runSuite } from './suite.js';
+import { withLock } from './lib/lock.js';
+import { npmCommand } from './lib/npm.js';
+import { runSuite } from './lib/suite.js';
 
 const SUPPORTED = ['20', '22', '24', '26'];
 /** What a tree makes for itself, and what is no source. */

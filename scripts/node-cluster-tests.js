@@ -12,8 +12,8 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { boundedRun } from './bounded-run.js';
-import { positive } from './options.js';
+import { boundedRun } from './lib/bounded-run.js';
+import { positive } from './lib/options.js';
 
 const adapter = fileURLToPath(new URL('node-cluster-tests/adapter.cjs', import.meta.url));
 

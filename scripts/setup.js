@@ -8,9 +8,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ownHeaders } from './headers.js';
-import { withLock } from './lock.js';
-import { npmCommand } from './npm.js';
+import { ownHeaders } from './lib/headers.js';
+import { withLock } from './lib/lock.js';
+import { npmCommand } from './lib/npm.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const configuration = process.argv.includes('--debug') ? 'Debug' : 'Release';

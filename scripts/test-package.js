@@ -16,10 +16,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import './exit-on-signals.js';
-import { ownHeaders } from './headers.js';
-import { npmCommand } from './npm.js';
-import { killRun, leftovers, MARK } from './sessions.js';
+import './lib/exit-on-signals.js';
+import { ownHeaders } from './lib/headers.js';
+import { npmCommand } from './lib/npm.js';
+import { killRun, leftovers, MARK } from './lib/sessions.js';
 
 const COMMAND_TIMEOUT_MS = 300_000;
 const SCRIPT_TIMEOUT_MS = 30_000;

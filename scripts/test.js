@@ -12,8 +12,8 @@ import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, stripVTControlCharacters } from 'node:util';
-import { boundedRun } from './bounded-run.js';
-import { positive } from './options.js';
+import { boundedRun } from './lib/bounded-run.js';
+import { positive } from './lib/options.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const compiled = join(root, 'out', 'test');

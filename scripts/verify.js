@@ -10,7 +10,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import './exit-on-signals.js';
+import './lib/exit-on-signals.js';
 import * as addon from './verify/addon.js';
 import * as fuzz from './verify/fuzz.js';
 import * as gate from './verify/gate.js';

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { ownHeaders } from '../headers.js';
+import { ownHeaders } from '../lib/headers.js';
 import { attempt, run } from './process.js';
 
 export const packages = ['g++', 'make', 'python3'];
