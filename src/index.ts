@@ -24,6 +24,7 @@ export type { BalancerOptions, Selection } from './primary/pools/balancer-option
 export type { BalancerStats, ReplicaStats } from './primary/pools/balancer-stats.js';
 export type { WindowContext, WindowOptions } from './primary/pools/windows.js';
 export type { ChildInfo, ChildState } from './primary/supervision/child.js';
+export type { Logger } from './primary/supervision/log.js';
 export type { ReloadOptions } from './primary/supervision/reload.js';
 export type { BackoffOptions, RestartType } from './primary/supervision/restart-policy.js';
 export type { Supervisor } from './primary/supervision/supervisor.js';

@@ -8,6 +8,7 @@ import { ignoreClosedOutput } from '../output.js';
 import { Balancer } from '../primary/pools/balancer.js';
 import { balancerSettings, checkPoolName } from '../primary/pools/balancer-options.js';
 import { pools } from '../primary/pools/pools.js';
+import { exitWithoutReplicas } from '../primary/process/giving-up.js';
 import { reapOrphans } from '../primary/process/reaper.js';
 import { guard } from '../primary/process/signals.js';
 import { relay } from '../primary/relay.js';
@@ -29,7 +30,10 @@ export const primary: Local = {
       );
     }
     const { maxReplicas } = ownSegment().segment.addon.layout;
-    const supervisor = new Supervisor(supervisorSettings(options, maxReplicas), relay);
+    const supervisor = new Supervisor(supervisorSettings(options, maxReplicas), {
+      relay,
+      gaveUpUnheard: exitWithoutReplicas,
+    });
     guard(supervisor);
     supervisor.once('close', ignoreClosedOutput());
     reapOrphans();

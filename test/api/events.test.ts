@@ -43,6 +43,8 @@ test("'down' and 'up' tell of a death and of the restart: the same child, anothe
     error: undefined,
     restart: true,
     restartIn: event.restartIn,
+    failures: 1,
+    expected: false,
   });
   assert.type(event.restartIn, 'number');
   const [again] = await up;

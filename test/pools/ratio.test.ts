@@ -1,6 +1,6 @@
 /** When a pool takes new replicas in: below its ratio, by hand, after a resize, and when it is empty. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -9,7 +9,8 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isBelowRatio } from '#src/primary/pools/ratio.js';
-import { downOf, fixture, killed, next, rejects, start, tally, times, until } from '../support/helpers.js';
+import { downOf, fixture, killed, next, start, tally, times, until } from '../support/helpers.js';
+import { Folder } from '../support/processes.js';
 
 /** Kills the replica and waits for its replacement to be up. @returns the new pid. */
 async function replaced(supervisor: Supervisor, victim: number): Promise<number> {
@@ -220,21 +221,47 @@ test('a refresh is complete without a replica that failed to start; it is taken 
 });
 
 test('during a refresh those that come up are taken in at once, whoever else is still to come', async () => {
-  // The first restart of a replica is at once, the next one a minute later.
-  await using supervisor = await start({ backoff: { initial: 60_000, max: 60_000 } });
+  using folder = new Folder();
+  // Of those that start when the token is there, one takes it, and is slow.
+  const exec = folder.script(
+    'slow.mjs',
+    `
+    import { handle } from ${JSON.stringify(import.meta.resolve('ballermann/replica'))};
+    import { existsSync, rmdirSync } from 'node:fs';
+    import { setTimeout as sleep } from 'node:timers/promises';
+    let isSlow = true;
+    try { rmdirSync(${JSON.stringify(folder.at('token'))}) } catch { isSlow = false }
+    while (isSlow && !existsSync(${JSON.stringify(folder.at('gate'))})) await sleep(5);
+    handle(() => process.pid);
+    `,
+  );
+  await using supervisor = await supervise({ exec, replicas: 2 });
   const pool = await balance(supervisor, 'while others wait', 0.1);
   const [first, second] = pool.pids() as [number, number];
-  await killed(supervisor, await replaced(supervisor, first));
+  mkdirSync(folder.at('token'));
+  await killed(supervisor, first);
+  await until(() => !folder.has('token'), 'the slow one');
   let isComplete = false;
   const refreshed = pool.refresh().finally(() => {
     isComplete = true;
   });
-  refreshed.catch(() => {}); // it ends with the supervisor
   const back = await replaced(supervisor, second);
   assert.equal(pool.pids(), [back]);
   assert.not.ok(isComplete);
-  await supervisor.close();
-  await rejects(refreshed, 'ERR_DISCONNECTED');
+  folder.open('gate');
+  await refreshed;
+  assert.is(pool.pids().length, 2);
+});
+
+test('a refresh does not wait for a restart that has been put off, and takes that replica in when it comes', async () => {
+  await using supervisor = await start({ backoff: { initial: 600, max: 600 } });
+  const pool = await balance(supervisor, 'without one', 0.1);
+  const [first, second] = pool.pids() as [number, number];
+  await killed(supervisor, await replaced(supervisor, first)); // the first restart was at once, the next one is not
+  await pool.refresh();
+  assert.equal(pool.pids(), [second]);
+  await until(() => pool.pids().length === 2, 'the other one');
+  await until(() => pool.stats().original === 2, 'the end of another refresh');
 });
 
 test('deaths during a refresh count as well', async () => {

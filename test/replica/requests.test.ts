@@ -40,7 +40,7 @@ test('a script that imports a copy of the package with another protocol is told 
   writeFileSync(protocol, other);
   const exec = folder.script(
     'replica.mjs',
-    "import { handle } from '../dist/replica.js';\nhandle(() => {});\n",
+    "import { handle } from './dist/replica.js';\nhandle(() => {});\n",
   );
   const error = await rejects(supervise({ exec, replicas: 1 }), 'ERR_START_FAILED');
   assert.match(inspect(error), /ERR_PROTOCOL/);

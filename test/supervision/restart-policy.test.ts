@@ -3,7 +3,13 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Backoff, RestartIntensity, shouldRestart } from '#src/primary/supervision/restart-policy.js';
+import {
+  Backoff,
+  haveAllFailed,
+  RestartIntensity,
+  Streak,
+  shouldRestart,
+} from '#src/primary/supervision/restart-policy.js';
 
 const codes = fc.oneof(fc.constant(null), fc.integer({ min: 0, max: 255 }));
 
@@ -113,6 +119,34 @@ test('a life of just the healthy length counts as healthy, one a bit shorter doe
   assert.equal([row.next(0), row.next(999.9), row.next(999.9)], [0, 100, 200]);
   assert.is(row.next(1_000), 0);
   assert.is(row.next(0), 100);
+});
+
+test('a streak counts starts that did not get ready and short lives, and ends with a long one', () => {
+  const lives = fc.array(fc.option(fc.integer({ min: 0, max: 200 }), { nil: undefined }), { maxLength: 50 });
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 100 }), lives, (healthyAfter, all) => {
+      const streak = new Streak(healthyAfter);
+      const row: (number | undefined)[] = [];
+      for (const lived of all) {
+        if (lived !== undefined && lived >= healthyAfter) row.length = 0;
+        else row.push(lived);
+        streak.ended(lived);
+        assert.is(streak.failures, row.length);
+        const ready = row.findLastIndex((life) => life !== undefined);
+        assert.is(streak.failedStarts, row.length - 1 - ready);
+      }
+    }),
+  );
+});
+
+test('all have failed when none is healthy and each has failed ten times in a row', () => {
+  const child = fc.record({ failures: fc.nat(12), isHealthy: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(child, { minLength: 1, maxLength: 5 }), (children) => {
+      const mayStillDo = children.some(({ failures, isHealthy }) => isHealthy || failures < 10);
+      assert.is(haveAllFailed(children), !mayStillDo);
+    }),
+  );
 });
 
 test.run();

@@ -128,6 +128,8 @@ test('down says which process ended, how, and what follows', async () => {
     error: undefined,
     restart: true,
     restartIn: 0,
+    failures: 1,
+    expected: false,
   });
 
   const second = await upOf(supervisor, id);
@@ -144,6 +146,8 @@ test('down says which process ended, how, and what follows', async () => {
       error: undefined,
       restart: true,
       restartIn: undefined,
+      failures: 2,
+      expected: false,
     },
   );
 });
@@ -175,7 +179,7 @@ test('an error that the application has caught is not what ended the replica lat
 
 test('the first restart comes at once, each further one in a row twice as late, within its bounds', async () => {
   using folder = new Folder();
-  await using supervisor = await live(folder, { backoff: { initial: 80, max: 160 }, period: 60_000 });
+  await using supervisor = await live(folder, { backoff: { initial: 80, max: 160 } });
   const delays: number[] = [];
   for (let i = 0; i < 4; i++) {
     const { restartIn } = await killed(supervisor, pidsOf(supervisor)[0] as number);

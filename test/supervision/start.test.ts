@@ -336,7 +336,7 @@ test('a script that never gets ready fails the start after readyTimeout', async 
   const error = await mustFail({ exec, readyTimeout: 300 });
   assert.match(
     (error.cause as Error).message,
-    /readyTimeout, 300 ms: .* neither handle\(\) nor ready\(\), and listened nowhere/,
+    /readyTimeout, 300 ms: .* neither handle\(\) nor ready\(\), and listens nowhere/,
   );
   assert.is(error.signal, 'SIGKILL');
 });

@@ -53,15 +53,13 @@ function onHangUp(): void {
   }
 }
 
-/** A failure is also told by the event 'reloadFailed', to which nobody may listen. */
 async function reload(supervisor: Supervisor): Promise<void> {
   do {
     reloading.set(supervisor, 'once');
     try {
       await supervisor.reload();
-    } catch (error) {
-      if (supervisor.ended !== undefined) break;
-      console.error(`ballermann: supervisor '${supervisor.name}': the reload failed:`, error);
+    } catch {
+      if (supervisor.ended !== undefined) break; // else the supervisor has said why it failed
     }
   } while (reloading.get(supervisor) === 'again');
   reloading.delete(supervisor);

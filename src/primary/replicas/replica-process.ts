@@ -71,6 +71,8 @@ export class ReplicaProcess {
   readonly dead: Promise<ExitInfo>;
   /** Whether it had to be killed because it did not stop in time. */
   killed = false;
+  /** Whether it has asked to be stopped, as it does when it gets a SIGTERM. */
+  hasAskedToLeave = false;
 
   readonly #worker: Worker;
   readonly #owner: ReplicaOwner;
@@ -246,6 +248,7 @@ export class ReplicaProcess {
         this.#crash = fromErrorData(entry[1]);
         return;
       case 'leave':
+        this.hasAskedToLeave = true;
         return this.#owner.leaving(this, entry[1]);
       case 'result':
         return eachOf(entry, this.inFlight.result);

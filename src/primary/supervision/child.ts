@@ -1,9 +1,11 @@
 /** One child of a supervisor: the place that a replica has, through all its restarts, until a successor takes it. */
 
+import { performance } from 'node:perf_hooks';
 import { BallermannError } from '../../errors.js';
 import { type ExitInfo, howItEnded } from '../replicas/exit.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
-import { Backoff, type BackoffOptions } from './restart-policy.js';
+import { Backoff, type History, Streak } from './restart-policy.js';
+import type { SupervisorSettings } from './supervisor-options.js';
 
 /** 'restarting': dead, and waiting for its next start. */
 export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
@@ -39,9 +41,12 @@ interface Place {
   incarnation: number;
 }
 
-export class Child {
+export class Child implements History {
   readonly slot: number;
-  readonly backoff: Backoff;
+  /** Its failures in a row. */
+  readonly streak: Streak;
+  /** Of forks that the system refuses: they say nothing of the script. */
+  readonly refusals: Backoff;
   readonly #place: Place;
   incarnation = 0;
   replica: ReplicaProcess | undefined;
@@ -52,8 +57,10 @@ export class Child {
   retired = false;
   /** Monotonic ms; 0 before it has been up. */
   upSince = 0;
-  /** Starts in a row that did not get ready. */
-  failedStarts = 0;
+  /** Whether its process has been ready. */
+  isReady = false;
+  /** Whether its restart has been put off: whoever looks for replicas need not wait for it. */
+  isPutOff = false;
   /** Of the restart, or of the time limit of the start. */
   timer: NodeJS.Timeout | undefined;
   /** Why the current start is taken for failed, where its exit alone would not tell. */
@@ -62,10 +69,11 @@ export class Child {
   /** Of a successor: what it does when it is ready. Nothing is left to do then. */
   takeOver: ((replica: ReplicaProcess) => void) | undefined;
 
-  constructor(place: number | Child, slot: number, backoff: BackoffOptions, healthy: number) {
+  constructor(place: number | Child, slot: number, { backoff, healthyAfter }: SupervisorSettings) {
     this.#place = typeof place === 'number' ? { id: place, incarnation: 0 } : place.#place;
     this.slot = slot;
-    this.backoff = new Backoff(backoff, healthy);
+    this.streak = new Streak(healthyAfter);
+    this.refusals = new Backoff(backoff, healthyAfter);
   }
 
   get id(): number {
@@ -79,6 +87,19 @@ export class Child {
       incarnation: this.incarnation,
       state: this.state,
     };
+  }
+
+  get failures(): number {
+    return this.streak.failures;
+  }
+
+  /** ms since its process got ready; undefined where it has not. */
+  get lived(): number | undefined {
+    return this.isReady ? performance.now() - this.upSince : undefined;
+  }
+
+  get isHealthy(): boolean {
+    return this.state === 'up' && this.streak.isHealthy(this.lived);
   }
 
   /** Whether it is to take another's place, and is not ready yet. */
@@ -103,7 +124,17 @@ export class Child {
   starting(): void {
     this.incarnation = ++this.#place.incarnation;
     this.state = 'starting';
+    this.isReady = false;
+    this.isPutOff = false;
     this.failure = undefined;
+  }
+
+  /** Its process is ready. */
+  isUp(): void {
+    clearTimeout(this.timer);
+    this.state = 'up';
+    this.isReady = true;
+    this.upSince = performance.now();
   }
 
   /** The replica is being stopped; unless the child is retired, another start follows. */
@@ -122,6 +153,7 @@ export class Child {
   restartIn(delay: number, start: () => void): void {
     if (this.state !== 'stopping') this.attempt = newAttempt();
     this.state = 'restarting';
+    this.isPutOff = delay > 0;
     this.timer = setTimeout(start, delay);
   }
 

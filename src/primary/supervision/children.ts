@@ -53,11 +53,15 @@ export class Children implements Iterable<Child> {
       .filter((replica) => replica !== undefined && fits(replica)) as ReplicaProcess[];
   }
 
-  /** Resolves when each start that is now under way or waits has ended: true where all are up. */
+  /**
+   * Resolves when each start that is now under way has ended: true where all are up. A restart that has been put off
+   * counts as failed: it may be far away.
+   */
   async settled(): Promise<boolean> {
     const coming = [...this.#all].filter(({ isComing }) => isComing);
-    const failures = await Promise.all(coming.map(({ attempt }) => attempt.ended));
-    return failures.every((failure) => failure === undefined);
+    const started = coming.filter(({ isPutOff }) => !isPutOff);
+    const failures = await Promise.all(started.map(({ attempt }) => attempt.ended));
+    return started.length === coming.length && failures.every((failure) => failure === undefined);
   }
 
   /** A place may have two while one leaves and the other comes: the older one first. */

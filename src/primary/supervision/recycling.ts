@@ -40,7 +40,7 @@ export class Recycling {
   constructor(crew: Crew, settings: () => SupervisorSettings) {
     this.#crew = crew;
     this.#settings = settings;
-    this.#backoff = new Backoff(BACKOFF, settings().period);
+    this.#backoff = new Backoff(BACKOFF, settings().healthyAfter);
     this.#timer = setInterval(() => this.#look(), LOOK).unref();
   }
 

@@ -39,7 +39,7 @@ export async function replace(
   const ended = crew.ended();
   if (ended !== undefined) throw ended;
   const [slot] = takeSlots(1) as [number];
-  const successor = new Child(child, slot, settings.backoff, settings.period);
+  const successor = new Child(child, slot, settings);
   const handedOver = new Promise<ReplicaProcess>((resolve) => {
     successor.takeOver = (replica) => {
       void crew.retire([child], reason, replica).then(() => resolve(replica));

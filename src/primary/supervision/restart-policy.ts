@@ -7,7 +7,7 @@ export function shouldRestart(type: RestartType, code: number | null): boolean {
   return type === 'permanent' || (type === 'transient' && code !== 0);
 }
 
-/** Counts restarts: more than `intensity` within `period` ms are too many. */
+/** As OTP's: more than `intensity` restarts within `period` ms are too many. */
 export class RestartIntensity {
   readonly #intensity: number;
   readonly #period: number;
@@ -26,36 +26,91 @@ export class RestartIntensity {
   }
 }
 
+/** What a child has gone through, as far as giving up is concerned. */
+export interface History {
+  /** Failures in a row. */
+  readonly failures: number;
+  /** Whether its replica is up, and has been for long enough to end the row. */
+  readonly isHealthy: boolean;
+}
+
+/** Failures in a row of each child at which a supervisor without an intensity gives up. */
+export const MAX_FAILURES = 10;
+
+/** Whether nobody is well, and nobody has come back in so many tries. */
+export function haveAllFailed(children: readonly History[]): boolean {
+  return children.every(({ failures, isHealthy }) => !isHealthy && failures >= MAX_FAILURES);
+}
+
+/** The failures of one child in a row: starts that did not get ready, and lives that were too short. */
+export class Streak {
+  readonly #healthyAfter: number;
+  #failures = 0;
+  #failedStarts = 0;
+
+  /** @param healthyAfter ms; a life as long ends the streak. */
+  constructor(healthyAfter: number) {
+    this.#healthyAfter = healthyAfter;
+  }
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** The last ones of these that did not get ready. */
+  get failedStarts(): number {
+    return this.#failedStarts;
+  }
+
+  /** A process of the child has ended. @param lived ms that it was up; undefined where it did not get ready. */
+  ended(lived: number | undefined): void {
+    this.#failedStarts = lived === undefined ? this.#failedStarts + 1 : 0;
+    this.#failures = this.isHealthy(lived) ? 0 : this.#failures + 1;
+  }
+
+  isHealthy(lived: number | undefined): boolean {
+    return lived !== undefined && lived >= this.#healthyAfter;
+  }
+}
+
 export interface BackoffOptions {
   /** ms before the second restart in a row. @default 100 */
   readonly initial: number;
-  /** ms, the longest delay. @default 1000 */
+  /** ms, the longest delay. @default 30000; 1000 where `intensity` or `period` is set */
   readonly max: number;
 }
 
 /**
- * The delay before each restart of one child. The first is at once; each further one in a row waits twice as
- * long as the one before, up to `max`, less a random half of it, so that replicas that died together do not
- * come back together. A life of at least `healthy` ms starts the row anew.
+ * ms before a try. The first in a row is at once; each further one waits twice as long as the one before, up to `max`,
+ * less a random half of it, so that replicas that died together do not come back together.
+ * @param before tries in a row before this one.
  */
+export function backoffDelay(
+  before: number,
+  { initial, max }: BackoffOptions,
+  random: () => number = Math.random,
+): number {
+  const full = before <= 0 ? 0 : Math.min(max, initial * 2 ** (before - 1));
+  return full * (1 - random() / 2);
+}
+
+/** Delays of tries in a row that are no failures of a replica's: refused forks, replacements. */
 export class Backoff {
   readonly #options: BackoffOptions;
   readonly #healthy: number;
   readonly #random: () => number;
   #row = 0;
 
+  /** @param healthy ms; what has lasted as long begins a new row. */
   constructor(options: BackoffOptions, healthy: number, random: () => number = Math.random) {
     this.#options = options;
     this.#healthy = healthy;
     this.#random = random;
   }
 
-  /** @param lived ms that the replica was up; 0 where it never was. */
-  next(lived: number): number {
-    if (lived >= this.#healthy) this.#row = 0;
-    const { initial, max } = this.#options;
-    const full = this.#row === 0 ? 0 : Math.min(max, initial * 2 ** (this.#row - 1));
-    this.#row++;
-    return full * (1 - this.#random() / 2);
+  /** @param lasted ms that the last try was a success; 0 where it was none. */
+  next(lasted: number): number {
+    if (lasted >= this.#healthy) this.#row = 0;
+    return backoffDelay(this.#row++, this.#options, this.#random);
   }
 }

@@ -14,12 +14,16 @@ export interface DownEvent extends UpEvent {
   /** Exit code; null where a signal ended it. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** The uncaught error that ended it, if any. */
+  /** The uncaught error that ended it, or why it was killed before it was ready; undefined where there is neither. */
   readonly error: Error | undefined;
   /** Whether it will be restarted. */
   readonly restart: boolean;
   /** ms until that restart; undefined where there is none. */
   readonly restartIn: number | undefined;
+  /** Failures in a row, this one included: starts that did not get ready, and lives shorter than `healthyAfter`. */
+  readonly failures: number;
+  /** Whether it was asked to go: by close(), resize(), a reload, a limit, or a SIGTERM of its own. */
+  readonly expected: boolean;
 }
 
 export interface ForkFailedEvent {
@@ -76,7 +80,10 @@ export interface SupervisorEvents {
   hung: [HungEvent];
   /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
   castFailed: [BallermannError];
-  /** ERR_RESTART_INTENSITY: the replicas are being stopped. */
+  /**
+   * ERR_RESTART_INTENSITY: the replicas are being stopped. Like 'error' of Node's emitters it must be listened to: where
+   * nobody does, the process says why on stderr and exits with code 1 when they have stopped.
+   */
   gaveUp: [BallermannError];
   /** The last replica is gone, after close() or giving up. */
   close: [];

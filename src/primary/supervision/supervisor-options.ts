@@ -20,6 +20,7 @@ import {
 import type { Serialization } from '../../channel/codec.js';
 import type { Listen } from '../../channel/listening.js';
 import type { StickyKey } from '../listening/sticky.js';
+import type { Logger } from './log.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
 
 /** The limit that a replica has reached. */
@@ -46,14 +47,25 @@ export interface SupervisorOptions {
   /** Which exits bring a restart: all, abnormal ones, none. @default 'permanent' */
   restart?: RestartType;
   /**
-   * More restarts than this within `period` make the supervisor give up. A fork that the system refuses is none: it is
-   * tried again. @default 10
+   * More restarts than this within `period` make the supervisor give up, as OTP's does, whoever is well. A fork that the
+   * system refuses is none: it is tried again. Unless this or `period` is set, a supervisor gives up only when no replica is
+   * healthy and each has failed 10 times in a row. @default 1 where `period` is set, as OTP's
    */
   intensity?: number;
-  /** ms. @default 1000 */
+  /** ms, above 0. @default 5000 where `intensity` is set, as OTP's */
   period?: number;
-  /** Delays of restarts in a row, in ms. The first restart after a healthy life is at once. */
+  /**
+   * ms that a replica has to be up to count as healthy. A shorter life is a failure, as is a start that does not get ready.
+   * @default 5000
+   */
+  healthyAfter?: number;
+  /** Delays of restarts, in ms, by the failures of that replica in a row. The first restart is at once. */
   backoff?: Partial<BackoffOptions>;
+  /**
+   * Where to write what went wrong: an object with info, warn and error, each called with fields and a text (as pino's
+   * loggers), or false: nowhere. @default a line for each warning and error on stderr
+   */
+  log?: Logger | false;
   /** ms that a replica has for an orderly stop; then SIGKILL. @default 5000 */
   shutdown?: number;
   /** ms that a replica has to get ready. @default 30000 */
@@ -114,9 +126,11 @@ export interface SupervisorSettings {
   readonly cwd: string | undefined;
   readonly serialization: Serialization;
   readonly restart: RestartType;
-  readonly intensity: number;
-  readonly period: number;
+  /** Undefined: by the failures in a row of every child. */
+  readonly intensity: IntensityLimit | undefined;
+  readonly healthyAfter: number;
   readonly backoff: BackoffOptions;
+  readonly log: Logger | false | undefined;
   readonly shutdown: number;
   readonly readyTimeout: number;
   readonly waitReady: boolean;
@@ -131,6 +145,12 @@ export interface SupervisorSettings {
   readonly name: string;
 }
 
+export interface IntensityLimit {
+  readonly intensity: number;
+  /** ms */
+  readonly period: number;
+}
+
 const KEYS = [
   'exec',
   'replicas',
@@ -142,7 +162,9 @@ const KEYS = [
   'restart',
   'intensity',
   'period',
+  'healthyAfter',
   'backoff',
+  'log',
   'shutdown',
   'readyTimeout',
   'waitReady',
@@ -172,9 +194,11 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     cwd,
     serialization = 'json',
     restart = 'permanent',
-    intensity = 10,
-    period = 1000,
+    intensity,
+    period,
+    healthyAfter = 5000,
     backoff = {},
+    log,
     shutdown = 5000,
     readyTimeout = 30_000,
     waitReady = true,
@@ -199,9 +223,10 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     cwd: cwd === undefined ? undefined : checkFolder('options.cwd', cwd),
     serialization: checkOneOf('options.serialization', serialization, ['json', 'advanced']),
     restart: checkOneOf('options.restart', restart, ['permanent', 'transient', 'temporary']),
-    intensity: checkInteger('options.intensity', intensity, 0, Number.POSITIVE_INFINITY),
-    period: checkMilliseconds('options.period', period),
-    backoff: checkBackoff(backoff),
+    intensity: checkIntensity(intensity, period),
+    healthyAfter: checkMilliseconds('options.healthyAfter', healthyAfter),
+    backoff: checkBackoff(backoff, intensity !== undefined || period !== undefined ? 1000 : 30_000),
+    log: checkLog(log),
     shutdown: checkMilliseconds('options.shutdown', shutdown),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     waitReady: checkBoolean('options.waitReady', waitReady),
@@ -223,6 +248,24 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
 
 export function checkReplicas(name: string, value: unknown, maxReplicas: number): number {
   return checkInteger(name, value, 1, maxReplicas);
+}
+
+function checkIntensity(intensity: unknown, period: unknown): IntensityLimit | undefined {
+  if (intensity === undefined && period === undefined) return undefined;
+  return {
+    intensity: checkInteger('options.intensity', intensity ?? 1, 0, Number.POSITIVE_INFINITY),
+    period: checkNumber('options.period', period ?? 5000, 1, MAX_TIMER),
+  };
+}
+
+function checkLog(log: unknown): Logger | false | undefined {
+  if (log === undefined || log === false) return log;
+  const isLogger =
+    typeof log === 'object' &&
+    log !== null &&
+    (['info', 'warn', 'error'] as const).every((level) => typeof (log as Logger)[level] === 'function');
+  if (isLogger) return log as Logger;
+  throw badType('options.log', 'false or a logger with the functions info, warn and error', log);
 }
 
 function checkSticky(sticky: unknown, listen: unknown): StickyKey | undefined {
@@ -302,13 +345,10 @@ export function checkEnv(env: unknown): SupervisorSettings['env'] {
   return { ...env } as SupervisorSettings['env'];
 }
 
-function checkBackoff(backoff: unknown): BackoffOptions {
-  const { initial = 100, max = 1000 } = checkOptions('options.backoff', backoff, ['initial', 'max']);
-  const checked = {
-    initial: checkMilliseconds('options.backoff.initial', initial),
-    max: checkMilliseconds('options.backoff.max', max),
-  };
-  if (checked.max < checked.initial)
-    throw badRange('options.backoff.max', `at least initial, ${initial}`, max);
-  return checked;
+function checkBackoff(backoff: unknown, longest: number): BackoffOptions {
+  const { initial = 100, max } = checkOptions('options.backoff', backoff, ['initial', 'max']);
+  const checked = checkMilliseconds('options.backoff.initial', initial);
+  const checkedMax = checkMilliseconds('options.backoff.max', max ?? Math.max(longest, checked));
+  if (checkedMax < checked) throw badRange('options.backoff.max', `at least initial, ${initial}`, max);
+  return { initial: checked, max: checkedMax };
 }

@@ -10,30 +10,46 @@ import { announce } from '../announce.js';
 import * as listeners from '../listening/listeners.js';
 import { takeReport } from '../liveness/hang-report.js';
 import { Watch } from '../liveness/watch.js';
-import type { ExitInfo } from '../replicas/exit.js';
+import { type ExitInfo, howItEnded } from '../replicas/exit.js';
 import { forget } from '../replicas/registry.js';
 import type { Counters } from '../replicas/replica-channel.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { ownSegment, takeSlots } from '../replicas/slots.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
+import { Log } from './log.js';
+import { forcedKill, lines, oneLine, slowStart } from './log-lines.js';
 import { hasLimits, Recycling } from './recycling.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
 import type { Crew } from './replacement.js';
-import { RestartIntensity, shouldRestart } from './restart-policy.js';
+import {
+  backoffDelay,
+  haveAllFailed,
+  MAX_FAILURES,
+  RestartIntensity,
+  shouldRestart,
+} from './restart-policy.js';
 import { SlotSettings } from './slot-settings.js';
 import { type ProcessOwner, startProcess } from './start-process.js';
 import type { BlockedEvent, SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
 
+/** ms after which a replica that is not ready is worth a line. */
+const SLOW_START = 5_000;
+
 /** ms within which all processes of a group have got the signal that was sent to it. */
 const ONE_SIGNAL = 100;
 
-/** Who answers what replicas ask of the primary. */
-export interface Relay {
-  request(replica: ReplicaProcess, request: Request): void;
-  withdraw(replica: ReplicaProcess, id: number): void;
-  forget(replica: ReplicaProcess): void;
+/** What a supervisor needs of the primary that it is in. */
+export interface Host {
+  /** Who answers what replicas ask of the primary. */
+  readonly relay: {
+    request(replica: ReplicaProcess, request: Request): void;
+    withdraw(replica: ReplicaProcess, id: number): void;
+    forget(replica: ReplicaProcess): void;
+  };
+  /** The supervisor has given up, and nobody listens for it. */
+  gaveUpUnheard(supervisor: Supervisor): void;
 }
 
 export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncDisposable {
@@ -45,8 +61,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** Whether a replica had to be killed at the end because it did not stop in time. @internal */
   disorderly = false;
 
-  readonly #relay: Relay;
-  readonly #intensity: RestartIntensity;
+  readonly #host: Host;
+  readonly #intensity: RestartIntensity | undefined;
+  readonly #log: Log;
   readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Children((slot) => listeners.release(slot));
@@ -59,12 +76,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #turn: Promise<unknown> = Promise.resolve();
 
   /** Made by `supervise`. @internal */
-  constructor(settings: SupervisorSettings, relay: Relay) {
+  constructor(settings: SupervisorSettings, host: Host) {
     super();
     this.settings = settings;
-    this.#relay = relay;
+    this.#host = host;
     this.name = settings.name;
-    this.#intensity = new RestartIntensity(settings.intensity, settings.period);
+    const { intensity: limit } = settings;
+    this.#intensity = limit && new RestartIntensity(limit.intensity, limit.period);
+    this.#log = new Log(settings.name, settings.log);
     this.#watch = new Watch(settings, {
       blocked: (replica, ms) => this.#setBlocked(replica, true, ms),
       unblocked: (replica, ms) => this.#setBlocked(replica, false, ms),
@@ -178,6 +197,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   #announce<Name extends keyof SupervisorEvents>(name: Name, ...args: SupervisorEvents[Name]): void {
+    const line = lines[name](...args);
+    const [event] = args;
+    if (line !== undefined)
+      this.#log.write(name, line, event instanceof Error ? { err: event } : { ...event });
     announce(this, name, ...args);
   }
 
@@ -201,8 +224,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   async #grow(count: number): Promise<void> {
-    const { backoff, period } = this.settings;
-    const added = takeSlots(count).map((slot) => new Child(this.#nextId++, slot, backoff, period));
+    const added = takeSlots(count).map((slot) => new Child(this.#nextId++, slot, this.settings));
     for (const child of added) this.#children.add(child);
     for (const child of added) this.#spawn(child);
     try {
@@ -256,23 +278,38 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       this.#tell((observer) => observer.leaving(replica, successor)); // no longer among up(): a refresh leaves it out
     }
     await gone;
-    if (replica.killed && this.#ended) this.disorderly = true;
+    if (!replica.killed) return;
+    if (this.#ended) this.disorderly = true;
+    const who = { id: child.id, pid: replica.pid };
+    this.#log.write('killed', forcedKill(who, this.settings.shutdown), who);
   }
 
   #spawn(child: Child, settings = this.settings): void {
     child.starting();
     child.replica = startProcess(child, settings, this.#owner, (error) => this.#refused(child, error));
     if (child.replica === undefined) return;
-    child.timer = setTimeout(() => setImmediate(() => this.#tooLate(child)), settings.readyTimeout);
+    this.#awaitReady(child, settings, 0);
   }
 
-  /** One turn after the time limit, so that a 'ready' which had arrived by then has been read. */
-  #tooLate(child: Child): void {
-    if (child.state !== 'starting') return;
-    child.failure = new Error(
-      `not ready within readyTimeout, ${this.settings.readyTimeout} ms: by then it had called neither handle() nor ready(), and listened nowhere`,
-    );
-    child.replica?.kill();
+  /** @param waited ms since the start. */
+  #awaitReady(child: Child, settings: SupervisorSettings, waited: number): void {
+    const { readyTimeout, waitReady } = settings;
+    const isLast = waited > 0 || readyTimeout <= SLOW_START;
+    const look = (): void => {
+      if (child.state !== 'starting' || child.replica === undefined) return;
+      if (isLast) {
+        child.failure = new Error(
+          `not ready within readyTimeout, ${readyTimeout} ms: ${isMissing(waitReady)}`,
+        );
+        child.replica.kill();
+        return;
+      }
+      const who = { id: child.id, pid: child.replica.pid };
+      this.#log.write('slow start', slowStart(who, SLOW_START, isMissing(waitReady)), who);
+      this.#awaitReady(child, settings, SLOW_START);
+    };
+    // One turn later, so that a 'ready' which had arrived by then has been read.
+    child.timer = setTimeout(() => setImmediate(look), (isLast ? readyTimeout : SLOW_START) - waited);
   }
 
   readonly #owner: ProcessOwner = {
@@ -281,10 +318,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     ready: (replica) => {
       const child = this.#children.of(replica);
       if (child === undefined) return;
-      clearTimeout(child.timer);
-      child.state = 'up';
-      child.upSince = performance.now();
-      child.failedStarts = 0;
+      child.isUp();
       this.#watch.add(replica);
       child.takeOver?.(replica);
       child.takeOver = undefined;
@@ -299,7 +333,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     exited: (replica, exit) => {
       forget(replica);
       this.#watch.remove(replica);
-      this.#relay.forget(replica);
+      this.#host.relay.forget(replica);
       const child = this.#children.of(replica);
       if (child !== undefined) this.#childExited(child, replica, exit);
     },
@@ -308,8 +342,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       if (child !== undefined && replica.state !== 'stopping') void this.#stop(child, replica, reason);
     },
     castFailed: (error) => this.#announce('castFailed', error),
-    requested: (replica, request) => this.#relay.request(replica, request),
-    withdrawn: (replica, id) => this.#relay.withdraw(replica, id),
+    requested: (replica, request) => this.#host.relay.request(replica, request),
+    withdrawn: (replica, id) => this.#host.relay.withdraw(replica, id),
   };
 
   #setBlocked(replica: ReplicaProcess, blocked: boolean, ms: number): void {
@@ -340,7 +374,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (!this.#children.has(child)) return;
     const { id, incarnation } = child;
     const mayRetry = child.hasBeenUp && !child.retired && !this.#ended;
-    const retryIn = mayRetry ? child.backoff.next(0) : undefined;
+    const retryIn = mayRetry ? child.refusals.next(0) : undefined;
     child.attempt.end(child.startFailure(this.name, { code: null, signal: null, error }));
     this.#startAgain(child, retryIn);
     this.#announce('forkFailed', { id, incarnation, error, retryIn });
@@ -349,24 +383,24 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #childExited(child: Child, replica: ReplicaProcess, exit: ExitInfo): void {
     clearTimeout(child.timer);
     child.replica = undefined;
-    const started = child.state !== 'starting';
-    const delay = child.hasBeenUp ? this.#restartDelay(child, started, exit) : undefined;
-    if (!started) child.attempt.end(child.startFailure(this.name, exit));
+    const { id, incarnation, isReady, retired } = child; // giving up retires all
+    child.streak.ended(child.lived);
+    const delay = child.hasBeenUp ? this.#restartDelay(child, exit) : undefined;
+    if (!isReady) child.attempt.end(child.startFailure(this.name, exit));
     this.#startAgain(child, delay);
     this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
-    const { id, incarnation } = child;
-    const { pid } = replica;
-    const { code, signal, error } = exit;
-    const restart = delay !== undefined;
+    const { code, signal } = exit;
     this.#announce('down', {
       id,
-      pid,
+      pid: replica.pid,
       incarnation,
       code,
       signal,
-      error,
-      restart,
+      error: child.failure ?? exit.error,
+      restart: delay !== undefined,
       restartIn: delay,
+      failures: child.failures,
+      expected: retired || (code === 0 && (replica.hasAskedToLeave || delay === undefined)),
     });
   }
 
@@ -379,29 +413,44 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   /** ms until the child's restart; undefined where it is not restarted. Gives up where that is one too many. */
-  #restartDelay(child: Child, started: boolean, exit: ExitInfo): number | undefined {
+  #restartDelay(child: Child, exit: ExitInfo): number | undefined {
     if (child.retired || this.#ended || !shouldRestart(this.settings.restart, exit.code)) return undefined;
-    const now = performance.now();
-    if (!started) child.failedStarts++;
-    if (this.#intensity.exceededBy(now) || child.failedStarts > this.settings.intensity) {
-      this.#giveUp(exit, child.failedStarts);
-      return undefined;
-    }
-    return child.backoff.next(started ? now - child.upSince : 0);
+    const why = this.#tooMany(child);
+    if (why === undefined) return backoffDelay(child.failures - 1, this.settings.backoff);
+    this.#giveUp(why, { ...exit, error: child.failure ?? exit.error });
+    return undefined;
   }
 
-  #giveUp(exit: ExitInfo, failedStarts: number): void {
-    const { intensity, period } = this.settings;
-    const text =
-      failedStarts > intensity
-        ? `a replica did not get ready in ${failedStarts} starts in a row`
-        : `more than ${intensity} restarts within ${period} ms`;
+  /** Why it is time to give up, after a child has gone down that is to be restarted; undefined where it is not. */
+  #tooMany({ streak }: Child): string | undefined {
+    const { intensity: limit } = this.settings;
+    if (limit === undefined || this.#intensity === undefined) {
+      if (!haveAllFailed(this.#children.staying())) return undefined;
+      return `no replica is healthy, and each has failed ${MAX_FAILURES} times in a row or more`;
+    }
+    const { intensity, period } = limit;
+    const exceeded = this.#intensity.exceededBy(performance.now());
+    if (streak.failedStarts > intensity)
+      return `a replica did not get ready in ${streak.failedStarts} starts in a row`;
+    return exceeded ? `more than ${intensity} restarts within ${period} ms` : undefined;
+  }
+
+  #giveUp(why: string, exit: ExitInfo): void {
     const cause = exit.error;
-    const error = new BallermannError('ERR_RESTART_INTENSITY', `supervisor '${this.name}' gave up: ${text}`, {
+    const last = cause === undefined ? howItEnded(exit) : `failed with ${cause.name}: ${cause.message}`;
+    const text = `gave up: ${why}; the last one ${oneLine(last)}`;
+    const error = new BallermannError('ERR_RESTART_INTENSITY', `supervisor '${this.name}' ${text}`, {
       cause,
     });
     this.#end(error, 'restart intensity');
-    this.#announce('gaveUp', error);
+    if (this.listenerCount('gaveUp') > 0) {
+      this.#log.write('gaveUp', { level: 'error', text }, { err: error });
+      this.#announce('gaveUp', error);
+      return;
+    }
+    const ending = "Nobody listens for 'gaveUp': this process will exit with code 1";
+    this.#log.fatal('gaveUp', `${text}. ${ending}`, { err: error });
+    this.#host.gaveUpUnheard(this);
   }
 
   #end(cause: BallermannError, reason: string): void {
@@ -427,6 +476,13 @@ function inOrderOfStay(children: readonly Child[]): Child[] {
 async function ownSignal(failure: unknown): Promise<void> {
   const signal = failure instanceof BallermannError ? failure.signal : undefined;
   if (signal === 'SIGINT' || signal === 'SIGTERM') await sleep(ONE_SIGNAL);
+}
+
+/** What a replica has not done that is not ready. */
+function isMissing(waitReady: boolean): string {
+  return waitReady
+    ? 'it has called neither handle() nor ready(), and listens nowhere'
+    : 'it has not connected to the primary';
 }
 
 function blockedEvent({ id }: Child, { pid }: ReplicaProcess, ms: number): BlockedEvent {

@@ -1,0 +1,101 @@
+/** What the log says of each event of a supervisor: a level and one line for people. */
+
+import { howItEnded } from '../replicas/exit.js';
+import type { Line } from './log.js';
+import type {
+  BlockedEvent,
+  DownEvent,
+  ForkFailedEvent,
+  HungEvent,
+  RecycleEvent,
+  SupervisorEvents,
+  UpEvent,
+} from './supervisor-events.js';
+
+/** Failures in a row from which on it is called a crash loop; it is said again each time that their number has doubled. */
+const CRASH_LOOP = 5;
+
+/** Undefined for what needs no line. */
+export const lines: {
+  readonly [Name in keyof SupervisorEvents]: (...args: SupervisorEvents[Name]) => Line | undefined;
+} = {
+  up: (event) => info(`${replica(event)} is up`),
+  down: (event) => (event.expected ? info(`${replica(event)} ${howItEnded(event)}`) : downLine(event)),
+  forkFailed: (event) =>
+    warn(`${child(event)} could not be started: ${event.error.message}; ${retry(event)}`),
+  reloaded: () => info('every replica has been replaced'),
+  reloadFailed: (failure) => error(`the reload failed: ${failure.message}`),
+  recycle: (event) => info(`${replica(event)} is being replaced: ${recycleReason(event)}`),
+  recycleFailed: (failure) => warn(`a replica could not be replaced: ${failure.message}; it stays for now`),
+  blocked: (event) => warn(`${replica(event)} is blocked: its event loop has not turned for ${event.ms} ms`),
+  unblocked: (event) => info(`${replica(event)} turns again after ${event.ms} ms`),
+  hung: (event) => error(hungText(event)),
+  castFailed: (failure) => {
+    const cause = failure.cause instanceof Error ? failure.cause : undefined;
+    return { level: 'warn', text: `the handler of a cast failed: ${oneLine(failure.message)}`, news: cause };
+  },
+  gaveUp: () => undefined, // the supervisor itself says it, and what follows
+  close: () => info('closed'),
+};
+
+/** A replica had to be killed, since it did not stop in time. */
+export function forcedKill(who: { id: number; pid: number }, shutdown: number): Line {
+  return warn(`${replica(who)} did not stop within ${shutdown} ms (shutdown) and was killed`);
+}
+
+/** A replica takes long to start. */
+export function slowStart(who: { id: number; pid: number }, ms: number, waitsFor: string): Line {
+  return warn(`${replica(who)} is not ready after ${ms} ms: ${waitsFor}`);
+}
+
+function downLine(event: DownEvent): Line {
+  const { failures, restart, restartIn = 0 } = event;
+  const why = event.error === undefined ? '' : `: ${oneLine(`${event.error.name}: ${event.error.message}`)}`;
+  const next = !restart
+    ? 'it is not restarted'
+    : `restart ${restartIn < 1 ? 'at once' : `in ${Math.round(restartIn)} ms`}`;
+  const row = failures > 1 ? `, failure ${failures} in a row` : '';
+  const text = `${replica(event)} ${howItEnded(event)}${why}${row}; ${next}`;
+  return isNewsOfALoop(failures) ? error(`crash loop: ${text}`) : warn(text);
+}
+
+function isNewsOfALoop(failures: number): boolean {
+  return failures >= CRASH_LOOP && Number.isInteger(Math.log2(failures / CRASH_LOOP));
+}
+
+function hungText(event: HungEvent): string {
+  const report = event.report === undefined ? '' : `; report: ${event.report}`;
+  return `${replica(event)} hangs: its event loop has not turned for ${event.ms} ms. It is being killed${report}`;
+}
+
+function recycleReason({ reason, value }: RecycleEvent): string {
+  return `it has reached ${reason} (${Math.round(value)})`;
+}
+
+function retry({ retryIn }: ForkFailedEvent): string {
+  return retryIn === undefined ? 'it is not tried again' : `next try in ${Math.round(retryIn)} ms`;
+}
+
+function replica({ id, pid }: Pick<UpEvent | BlockedEvent, 'id' | 'pid'>): string {
+  return `replica ${id} (pid ${pid})`;
+}
+
+function child({ id }: { id: number }): string {
+  return `replica ${id}`;
+}
+
+export function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ');
+}
+
+function info(text: string): Line {
+  return { level: 'info', text };
+}
+
+function warn(text: string): Line {
+  return { level: 'warn', text };
+}
+
+function error(text: string): Line {
+  return { level: 'error', text };
+}

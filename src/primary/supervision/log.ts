@@ -1,0 +1,98 @@
+/**
+ * What a supervisor writes where nobody asked: a line for each thing that went wrong, on stderr or to the application's
+ * logger. It says nothing in an orderly life, and no flood of events becomes a flood of lines.
+ */
+
+import { performance } from 'node:perf_hooks';
+
+/** As pino's loggers, and those of its kind: the fields first, then the text. */
+export interface Logger {
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+}
+
+export type Level = keyof Logger;
+
+export interface Line {
+  readonly level: Level;
+  readonly text: string;
+  /** What was thrown where nobody else shows its stack. */
+  readonly news?: Error | undefined;
+}
+
+/** Lines of one event that are written within a PERIOD; further ones are counted. */
+const MOST = 10;
+const PERIOD = 1_000; // ms
+
+export class Log {
+  readonly #supervisor: string;
+  readonly #logger: Logger | undefined;
+  readonly #floods = new Map<string, { since: number; lines: number; left: number }>();
+
+  /** @param log false: nothing is written; undefined: warnings and errors go to stderr. */
+  constructor(supervisor: string, log: Logger | false | undefined) {
+    this.#supervisor = supervisor;
+    if (log !== false) this.#logger = log ?? stderr;
+  }
+
+  write(event: string, line: Line, fields: object): void {
+    if (this.#logger === undefined || this.#isFlooded(event)) return;
+    this.#write(line.level, { event, ...fields }, line.text, line.news);
+  }
+
+  /** For what must reach a person: on stderr in any case, and to the application's logger where it has one. */
+  fatal(event: string, text: string, fields: object): void {
+    if (this.#logger !== undefined && this.#logger !== stderr)
+      this.#write('error', { event, ...fields }, text);
+    stderr.error({}, this.#line(text));
+  }
+
+  #write(level: Level, fields: object, text: string, news?: Error): void {
+    const withName = { supervisor: this.#supervisor, ...fields };
+    const line = this.#line(text);
+    try {
+      this.#logger?.[level](withName, this.#logger === stderr ? withStack(line, news) : line);
+    } catch (error) {
+      stderr.error(
+        {},
+        `${line} (the logger threw: ${error instanceof Error ? error.message : String(error)})`,
+      );
+    }
+  }
+
+  #line(text: string): string {
+    return `ballermann: ${this.#supervisor}: ${text}`;
+  }
+
+  /** Counts the line, and says at the end of a flood what was left out. */
+  #isFlooded(event: string): boolean {
+    const now = performance.now();
+    const flood = this.#floods.get(event);
+    if (flood === undefined || now - flood.since >= PERIOD) {
+      this.#floods.set(event, { since: now, lines: 1, left: 0 });
+      return false;
+    }
+    if (++flood.lines <= MOST) return false;
+    if (flood.left++ === 0) {
+      const wait = PERIOD - (now - flood.since);
+      setTimeout(() => this.#tellLeft(event, flood.left), wait).unref();
+    }
+    return true;
+  }
+
+  #tellLeft(event: string, left: number): void {
+    this.#write('warn', { event, left }, `${left} more of the event '${event}' within a second`);
+  }
+}
+
+/** One line, whatever is in the text. */
+const stderr: Logger = {
+  info() {},
+  warn: (_fields, text) => void process.stderr.write(`${text}\n`),
+  error: (_fields, text) => void process.stderr.write(`${text}\n`),
+};
+
+function withStack(text: string, news: Error | undefined): string {
+  return news?.stack === undefined ? text : `${text}\n${news.stack}`;
+}
