@@ -443,11 +443,13 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       cause,
     });
     this.#end(error, 'restart intensity');
-    if (this.listenerCount('gaveUp') > 0) {
-      this.#log.write('gaveUp', { level: 'error', text }, { err: error });
-      this.#announce('gaveUp', error);
-      return;
-    }
+    const isHeard = this.listenerCount('gaveUp') > 0;
+    this.#announce('gaveUp', error);
+    process.nextTick(() => this.#tellEnd(text, error, isHeard)); // after the line of the death that it follows from
+  }
+
+  #tellEnd(text: string, error: BallermannError, isHeard: boolean): void {
+    if (isHeard) return this.#log.write('gaveUp', { level: 'error', text }, { err: error });
     const ending = "Nobody listens for 'gaveUp': this process will exit with code 1";
     this.#log.fatal('gaveUp', `${text}. ${ending}`, { err: error });
     this.#host.gaveUpUnheard(this);
