@@ -126,6 +126,13 @@ test('a flood of one event is cut to ten lines a second, and the rest is counted
   assert.is(entries.length, 11);
   await until(() => entries.length === 12, 'the count of those that were left out');
   assert.match(entries[11]?.text ?? '', /990 more of the event 'blocked'/);
+  const quiet = await stderrOf(async () => {
+    const own = new Log('quiet', undefined);
+    for (let i = 0; i < 1_000; i++) own.write('down', { level: 'info', text: 'in an orderly way' }, {});
+    own.write('down', { level: 'warn', text: 'a death' }, {});
+    await until(() => true, 'a turn');
+  });
+  assert.is(quiet, 'ballermann: quiet: a death\n', 'what is not written is not counted');
 });
 
 test('a logger that throws changes nothing, and its line goes to stderr', async () => {

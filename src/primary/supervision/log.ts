@@ -37,7 +37,8 @@ export class Log {
   }
 
   write(event: string, line: Line, fields: object): void {
-    if (this.#logger === undefined || this.#isFlooded(event)) return;
+    const isSilent = this.#logger === stderr && line.level === 'info';
+    if (this.#logger === undefined || isSilent || this.#isFlooded(event, line.level)) return;
     this.#write(line.level, { event, ...fields }, line.text, line.news);
   }
 
@@ -66,27 +67,28 @@ export class Log {
   }
 
   /** Counts the line, and says at the end of a flood what was left out. */
-  #isFlooded(event: string): boolean {
+  #isFlooded(event: string, level: Level): boolean {
     const now = performance.now();
-    const flood = this.#floods.get(event);
+    const key = `${level} ${event}`;
+    const flood = this.#floods.get(key);
     if (flood === undefined || now - flood.since >= PERIOD) {
-      this.#floods.set(event, { since: now, lines: 1, left: 0 });
+      this.#floods.set(key, { since: now, lines: 1, left: 0 });
       return false;
     }
     if (++flood.lines <= MOST) return false;
     if (flood.left++ === 0) {
       const wait = PERIOD - (now - flood.since);
-      setTimeout(() => this.#tellLeft(event, flood.left), wait).unref();
+      setTimeout(() => this.#tellLeft(event, level, flood.left), wait).unref();
     }
     return true;
   }
 
-  #tellLeft(event: string, left: number): void {
-    this.#write('warn', { event, left }, `${left} more of the event '${event}' within a second`);
+  #tellLeft(event: string, level: Level, left: number): void {
+    this.#write(level, { event, left }, `${left} more of the event '${event}' within a second`);
   }
 }
 
-/** One line, whatever is in the text. */
+/** Where nobody has asked, what goes well is not told. */
 const stderr: Logger = {
   info() {},
   warn: (_fields, text) => void process.stderr.write(`${text}\n`),
