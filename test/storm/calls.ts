@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Balancer, CallOptions } from 'ballermann';
 import { Deadlines } from './deadlines.js';
 import type { Random } from './random.js';
-import { overlaps, type Span } from './windows.js';
+import { now, overlaps, type Span } from './windows.js';
 
 export type Kind =
   /** May run twice. */
@@ -22,6 +22,9 @@ const KINDS: readonly (readonly [Kind, number])[] = [
   ['hanging', 2],
   ['aborted', 5],
 ];
+
+/** The outcome of a call that was refused because all replicas had just died. */
+export const SHOCKED = 'refused in a shock';
 
 /** ms. */
 const TIMEOUT = 5_000;
@@ -52,13 +55,16 @@ export class Calls {
   readonly #pool: Balancer;
   readonly #random: Random;
   readonly #windows: readonly Span[];
+  readonly #shocks: readonly Span[];
   #callers: Promise<unknown> = Promise.resolve();
   #isOver = true;
 
-  constructor(pool: Balancer, random: Random, windows: readonly Span[]) {
+  /** @param shocks spans in which the pool may have nobody: it has to refuse calls then. */
+  constructor(pool: Balancer, random: Random, windows: readonly Span[], shocks: readonly Span[]) {
     this.#pool = pool;
     this.#random = random;
     this.#windows = windows;
+    this.#shocks = shocks;
   }
 
   begin(inFlight: number): void {
@@ -95,6 +101,7 @@ export class Calls {
     if (kind === 'aborted') options.signal = this.#abortedIn(this.#random.between(0, 30));
     const message = { id, ms, once: kind === 'once', hangs: kind === 'hanging' };
     const settled = this.deadlines.watch(timeout);
+    const asked = now();
     let outcome = 'answered';
     try {
       const reply = await this.#pool.call<Reply>(message, options);
@@ -102,6 +109,7 @@ export class Calls {
       if (overlaps(this.#windows, reply.begun, reply.ended)) this.inWindow++;
     } catch (error) {
       outcome = this.#failed(error as { code?: string; name: string; pid?: number });
+      if (outcome === 'ERR_DISCONNECTED' && overlaps(this.#shocks, asked, now())) outcome = SHOCKED;
     }
     settled();
     this.settled++;

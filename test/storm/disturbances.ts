@@ -1,20 +1,34 @@
-/** What the storm does to a pool, by a seed: kills at an even rate, and windows, refreshes, resizes, reloads in between. */
+/**
+ * What the storm does to a pool, by a seed: kills at an even rate, and in between windows, refreshes, resizes, reloads, signals,
+ * shocks that end all replicas at once, and deploys in place, during which nobody can start.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Balancer, ping, type Supervisor } from 'ballermann';
 import { Random } from './random.js';
 import { now, type Span } from './windows.js';
 
+/** What the storm can do to the script that the replicas run. */
+export interface Script {
+  /** Nobody can start until it is put back. */
+  remove(): void;
+  putBack(): void;
+}
+
 /** ms from one kill to the next. */
 const KILL_EVERY = 100;
 
-type Disturbance = 'window' | 'refresh' | 'resize' | 'reload';
+type Disturbance = 'window' | 'refresh' | 'resize' | 'reload' | 'hang-up' | 'leave' | 'shock' | 'deploy';
 
 const DISTURBANCES: readonly (readonly [Disturbance, number])[] = [
-  ['window', 50],
-  ['refresh', 20],
-  ['resize', 15],
-  ['reload', 15],
+  ['window', 45],
+  ['refresh', 15],
+  ['resize', 12],
+  ['reload', 10],
+  ['hang-up', 5],
+  ['leave', 5],
+  ['shock', 4],
+  ['deploy', 4],
 ];
 
 type Window = 'plain' | 'timed' | 'throwing' | 'limited' | 'aborted';
@@ -39,7 +53,12 @@ export class Disturbances {
   refreshes = 0;
   resizes = 0;
   reloads = 0;
-  /** Resizes and reloads that a kill made fail. */
+  /** SIGHUPs to the primary, and SIGTERMs to replicas. */
+  signals = 0;
+  deploys = 0;
+  /** From the moment in which all replicas were killed until the pool had one again. */
+  readonly shocks: Span[] = [];
+  /** Resizes and reloads that a kill, or a deploy, made fail. */
   failedStarts = 0;
   /** ms. */
   longestWindow = 0;
@@ -51,6 +70,9 @@ export class Disturbances {
   readonly #supervisor: Supervisor;
   readonly #pool: Balancer;
   readonly #replicas: number;
+  readonly #script: Script;
+  /** Those that were told to leave. */
+  readonly #leaving = new Set<number>();
   readonly #killing: Random;
   readonly #choosing: Random;
   readonly #running = new Set<Promise<void>>();
@@ -59,9 +81,10 @@ export class Disturbances {
   #isOver = true;
   #isChanging = false;
 
-  constructor(supervisor: Supervisor, pool: Balancer, replicas: number, seed: number) {
+  constructor(supervisor: Supervisor, pool: Balancer, script: Script, replicas: number, seed: number) {
     this.#supervisor = supervisor;
     this.#pool = pool;
+    this.#script = script;
     this.#replicas = replicas;
     this.#killing = new Random(seed, 'kills');
     this.#choosing = new Random(seed, 'disturbances');
@@ -72,6 +95,10 @@ export class Disturbances {
       if (kill !== undefined) kill[1] = now();
       else if (up.has(pid) && code !== 0)
         this.faults.push(`replica ${pid} ended with ${signal ?? `code ${code}`}`);
+    });
+    pool.on('connect', () => {
+      const shock = this.shocks.at(-1);
+      if (shock?.[1] === Number.POSITIVE_INFINITY) shock[1] = now();
     });
     let pausedAt = 0;
     pool.on('pause', () => {
@@ -102,17 +129,55 @@ export class Disturbances {
    */
   #kill(): void {
     const [which, isAny] = [this.#killing.next(), this.#killing.below(8) === 0];
-    const lives = (pid: number | undefined): boolean => pid !== undefined && !this.kills.has(pid);
-    const children = this.#supervisor.children().filter(({ pid }) => lives(pid));
+    const children = this.#supervisor.children().filter(({ pid }) => this.#lives(pid));
     const victims = children.filter(({ state }) => isAny || state !== 'starting');
     const victim = victims[Math.floor(which * victims.length)]?.pid;
-    const rotation = this.#pool.pids().filter(lives);
-    if (victim === undefined || (rotation.length === 1 && rotation[0] === victim)) {
-      this.spared++;
-      return;
-    }
-    this.kills.set(victim, [now(), Number.POSITIVE_INFINITY]);
-    process.kill(victim, 'SIGKILL'); // not waited for as yet, so the pid is still its own
+    if (victim === undefined || this.#isLast(victim)) this.spared++;
+    else this.#end(victim);
+  }
+
+  #lives(pid: number | undefined): boolean {
+    return pid !== undefined && !this.kills.has(pid);
+  }
+
+  /** Whether nobody else is left in rotation. */
+  #isLast(pid: number): boolean {
+    const others = this.#pool
+      .pids()
+      .filter((one) => this.#lives(one) && !this.#leaving.has(one) && one !== pid);
+    return others.length === 0;
+  }
+
+  #end(pid: number): void {
+    this.kills.set(pid, [now(), Number.POSITIVE_INFINITY]);
+    process.kill(pid, 'SIGKILL'); // not waited for as yet, so the pid is still its own
+  }
+
+  /** All that have a process die in the same moment. */
+  #shock(): void {
+    const all = this.#supervisor
+      .children()
+      .filter(({ pid, state }) => state !== 'starting' && this.#lives(pid));
+    if (all.length === 0) return;
+    this.shocks.push([now(), Number.POSITIVE_INFINITY]);
+    for (const { pid } of all) this.#end(pid as number);
+  }
+
+  /** A replica gets a SIGTERM, finishes what it runs, and is restarted. */
+  #leave(): void {
+    const one = this.#pool.pids().find((pid) => this.#lives(pid) && !this.#leaving.has(pid));
+    if (one === undefined || this.#isLast(one)) return;
+    this.signals++;
+    this.#leaving.add(one);
+    process.kill(one, 'SIGTERM');
+  }
+
+  /** The script is away for a moment, as while a release is written over another. */
+  async #deploy(ms: number): Promise<void> {
+    this.deploys++;
+    this.#script.remove();
+    await sleep(ms);
+    this.#script.putBack();
   }
 
   async #disturb(): Promise<void> {
@@ -140,6 +205,16 @@ export class Disturbances {
           await this.#supervisor.resize(Math.max(2, replicas));
         });
       }
+      case 'hang-up':
+        this.signals++;
+        process.kill(process.pid, 'SIGHUP');
+        return;
+      case 'leave':
+        return this.#leave();
+      case 'shock':
+        return this.#shock();
+      case 'deploy':
+        return this.#run(disturbance, this.#deploy(100 + (choice % 400)));
       case 'reload': {
         const maxUnavailable = 1 + (choice % this.#replicas);
         return this.#change(disturbance, () => this.#supervisor.reload({ maxUnavailable }));

@@ -2,19 +2,27 @@
 
 import cluster, { type Address, type Worker } from 'node:cluster';
 import { once } from 'node:events';
+import { renameSync } from 'node:fs';
 import { type Balancer, balance, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
 import { fixture } from '../support/helpers.js';
 import { Folder } from '../support/processes.js';
+import type { Script } from './disturbances.js';
 import { Http, type Settings } from './http.js';
+
+/** What the replicas run; the fixture itself stays where it is. */
+const SCRIPT = 'replica.mjs';
 
 export class Scene implements AsyncDisposable {
   readonly supervisor: Supervisor;
   readonly pool: Balancer;
   readonly http: Http;
+  readonly script: Script;
   readonly #folder: Folder;
 
   private constructor(folder: Folder, supervisor: Supervisor, pool: Balancer, http: Http) {
     this.#folder = folder;
+    const [there, away] = [folder.at(SCRIPT), folder.at('away')];
+    this.script = { remove: () => renameSync(there, away), putBack: () => renameSync(away, there) };
     this.supervisor = supervisor;
     this.pool = pool;
     this.http = http;
@@ -27,7 +35,7 @@ export class Scene implements AsyncDisposable {
     const folder = new Folder();
     const listening = once(cluster, 'listening') as Promise<[Worker, Address]>;
     const supervisor = await supervise({
-      exec: fixture('storm.mjs'),
+      exec: folder.script(SCRIPT, `import ${JSON.stringify(fixture('storm.mjs').href)};\n`),
       env: { NOTES: folder.at('notes') },
       execArgv: [],
       ...options,

@@ -1,6 +1,7 @@
 /**
  * The storm: calls and HTTP requests without a pause over a pool whose replicas are killed ten times a second, with
- * windows, refreshes, resizes and reloads in between, as a seed says. Then nothing may be lost, and all be as before.
+ * windows, refreshes, resizes, reloads, signals, shocks and deploys in between, as a seed says. Then nothing may be lost, and
+ * all be as before.
  *
  *   npm run storm -- [--seconds 60] [--seed N] [--replicas 4]
  */
@@ -46,12 +47,12 @@ async function storm(): Promise<void> {
   const workers = new Workers();
   scene = await Scene.set(
     { seed, clients: CLIENTS },
-    // A replica lives for less than a second here, so each restart is one in a row.
-    { replicas, intensity: 1_000, backoff: { initial: 10, max: 50 } },
+    // A replica lives for less than a second here.
+    { replicas, healthyAfter: 100, backoff: { initial: 10, max: 50 }, log: false },
   );
   const { supervisor, pool, http, notes } = scene;
-  const disturbances = new Disturbances(supervisor, pool, replicas, seed);
-  const calls = new Calls(pool, new Random(seed, 'calls'), disturbances.airtight);
+  const disturbances = new Disturbances(supervisor, pool, scene.script, replicas, seed);
+  const calls = new Calls(pool, new Random(seed, 'calls'), disturbances.airtight, disturbances.shocks);
 
   await rage(WARM_UP);
   const before = await held(scene, workers);

@@ -1,6 +1,6 @@
 /** What must hold of the calls, the requests and the windows of a storm. */
 
-import type { Calls, Kind } from './calls.js';
+import { type Calls, type Kind, SHOCKED } from './calls.js';
 import { type Checks, demand } from './checks.js';
 import type { Disturbances } from './disturbances.js';
 import type { Failure, Report } from './http.js';
@@ -11,9 +11,9 @@ const LEAST_ANSWERED = 0.9999;
 
 /** What may become of the others. */
 const ALLOWED: readonly (readonly [Kind, ...outcomes: string[]])[] = [
-  ['once', 'answered', 'ERR_REPLICA_DIED'],
-  ['hanging', 'ERR_TIMEOUT', 'ERR_REPLICA_DIED'],
-  ['aborted', 'answered', 'AbortError', 'ERR_REPLICA_DIED'],
+  ['once', 'answered', 'ERR_REPLICA_DIED', SHOCKED],
+  ['hanging', 'ERR_TIMEOUT', 'ERR_REPLICA_DIED', SHOCKED],
+  ['aborted', 'answered', 'AbortError', 'ERR_REPLICA_DIED', SHOCKED],
 ];
 
 /** Failures that a failed check names. */
@@ -40,7 +40,7 @@ export async function checkCalls(
     return figures;
   });
   await checks.run('idempotent calls were answered, 99.99 % of them at least', () => {
-    const all = calls.count('idempotent');
+    const all = calls.count('idempotent') - calls.count('idempotent', SHOCKED);
     const answered = calls.count('idempotent', 'answered');
     const figures = `${answered} of ${all}${others(calls.outcomes.idempotent)}`;
     demand(answered >= all * LEAST_ANSWERED, figures);
@@ -106,7 +106,8 @@ export async function checkDisturbances(checks: Checks, disturbances: Disturbanc
     () => {
       const { faults, windows, refreshes, resizes, reloads, failedStarts, longestWindow, kills, spared } =
         disturbances;
-      const figures = `${kills.size} kills (${spared} left out for the last in rotation), ${windows} windows (the longest ${longestWindow.toFixed(0)} ms), ${refreshes} refreshes, ${resizes} resizes, ${reloads} reloads; a kill ended ${failedStarts} of the last two`;
+      const { signals, shocks, deploys } = disturbances;
+      const figures = `${kills.size} kills (${spared} left out for the last in rotation), ${windows} windows (the longest ${longestWindow.toFixed(0)} ms), ${refreshes} refreshes, ${resizes} resizes, ${reloads} reloads; a kill or a deploy ended ${failedStarts} of the last two; ${signals} signals, ${shocks.length} shocks, ${deploys} deploys`;
       demand(
         faults.length === 0,
         `${faults.slice(0, NAMED).join('; ')}; ${faults.length} in all; ${figures}`,
