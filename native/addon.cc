@@ -142,8 +142,16 @@ Napi::Value RunningIn(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(running_in(segment(info.Env()), index)));
 }
 
-Napi::Value DieWithPrimary(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), die_with_primary(info[0].As<Napi::Number>().Int32Value()));
+Napi::Value MakeLifeline(const Napi::CallbackInfo& info) {
+  const Lifeline made = make_lifeline(info.Env());
+  Napi::Object ends = Napi::Object::New(info.Env());
+  ends.Set("read", Napi::Number::New(info.Env(), made.read));
+  ends.Set("write", Napi::Number::New(info.Env(), made.write));
+  return ends;
+}
+
+void DieWithLifeline(const Napi::CallbackInfo& info) {
+  die_with_lifeline(info.Env(), info[0].As<Napi::Number>().Int32Value());
 }
 
 Napi::Value Reap(const Napi::CallbackInfo& info) {
@@ -233,7 +241,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("enter", Napi::Function::New<Enter>(env, "enter"));
   exports.Set("leave", Napi::Function::New<Leave>(env, "leave"));
   exports.Set("runningIn", Napi::Function::New<RunningIn>(env, "runningIn"));
-  exports.Set("dieWithPrimary", Napi::Function::New<DieWithPrimary>(env, "dieWithPrimary"));
+  exports.Set("makeLifeline", Napi::Function::New<MakeLifeline>(env, "makeLifeline"));
+  exports.Set("dieWithLifeline", Napi::Function::New<DieWithLifeline>(env, "dieWithLifeline"));
   exports.Set("reap", Napi::Function::New<Reap>(env, "reap"));
   exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
   exports.Set("reportOnSignal", Napi::Function::New<ReportOnSignal>(env, "reportOnSignal"));

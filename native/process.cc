@@ -1,20 +1,97 @@
 #include "process.hpp"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <uv.h>
 #ifdef __linux__
 #include <sys/prctl.h>
-
-#include <csignal>
 #endif
 
-namespace ballermann {
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <string>
 
-bool die_with_primary(int primary_pid) {
+namespace ballermann {
+namespace {
+
+// What the thread below needs: the system's smallest stack would not hold the thread-local data of all that
+// is loaded.
+constexpr size_t kStackBytes = 128 * 1024;
+
+Napi::Error system_error(Napi::Env env, const char* what, int error) {
+  const Napi::Error failure =
+      Napi::Error::New(env, std::string(what) + ": " + uv_strerror(uv_translate_sys_error(error)));
+  failure.Set("code", Napi::String::New(env, uv_err_name(uv_translate_sys_error(error))));
+  return failure;
+}
+
+// Has the kernel send SIGKILL at the primary's death. It does so to a stopped process too, in which no thread
+// runs. Where it refuses, the lifeline is left.
+void ask_kernel() {
 #ifdef __linux__
   prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
-  return getppid() == primary_pid;  // after the prctl: a death before it sends no signal
+}
+
+// Without an event loop and without V8, so that nothing that JavaScript does can keep it. A change of user or
+// group makes the kernel forget what it was asked. The C library has each thread change its own, by a signal
+// that ends this poll with EINTR: so it is asked again then.
+void* wait_for_end(void* argument) {
+  const int fd = static_cast<int>(reinterpret_cast<intptr_t>(argument));
+  for (;;) {
+    ask_kernel();
+    pollfd end{fd, POLLHUP, 0};  // Linux would tell unasked
+    if (poll(&end, 1, -1) < 0) {
+      if (errno == EINTR || errno == EAGAIN) continue;
+      return nullptr;
+    }
+    if (end.revents & POLLHUP) kill(getpid(), SIGKILL);
+    if (end.revents & POLLNVAL) return nullptr;  // somebody has closed it
+  }
+}
+
+}  // namespace
+
+Lifeline make_lifeline(Napi::Env env) {
+  int ends[2];
+#ifdef __linux__
+  if (pipe2(ends, O_CLOEXEC) != 0) throw system_error(env, "pipe2", errno);
+#else
+  if (pipe(ends) != 0) throw system_error(env, "pipe", errno);
+  for (const int end : ends) fcntl(end, F_SETFD, FD_CLOEXEC);
+#endif
+  return {ends[0], ends[1]};
+}
+
+void die_with_lifeline(Napi::Env env, int fd) {
+  struct stat file {};
+  if (fstat(fd, &file) != 0 || !S_ISFIFO(file.st_mode)) {
+    throw Napi::Error::New(env, "file descriptor " + std::to_string(fd) + " is no lifeline");
+  }
+  fcntl(fd, F_SETFD, FD_CLOEXEC);  // a process that outlives this one is not to hold it
+
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, std::max<size_t>(kStackBytes, PTHREAD_STACK_MIN));
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  // The thread takes none of the signals that the application listens for.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  const int error =
+      pthread_create(&thread, &attributes, wait_for_end, reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_attr_destroy(&attributes);
+  if (error != 0) throw system_error(env, "pthread_create", error);
 }
 
 bool reap(int pid) {

@@ -1,12 +1,24 @@
 // What a replica asks of the operating system about its primary, and a primary about its children.
 #pragma once
 
+#include <napi.h>
+
 namespace ballermann {
 
-// Has the system kill this process with SIGKILL as soon as the primary is gone, whatever this process is
-// doing then. False where the primary is gone already. Linux only; elsewhere it just tells whether it still
-// lives.
-bool die_with_primary(int primary_pid);
+// A lifeline is a pipe through which nothing is ever sent. The primary makes one for each replica, which
+// inherits the end that reads; the end that writes is the primary's alone and closes with it, however it
+// dies.
+struct Lifeline {
+  int read;
+  int write;
+};
+
+// Both ends close on exec. Throws an Error with the system's code.
+Lifeline make_lifeline(Napi::Env env);
+
+// From now on the end of the lifeline ends this process with SIGKILL, whatever it is doing then and whoever
+// it runs as. Takes the descriptor over. Throws an Error where it is no pipe, or no thread can be made.
+void die_with_lifeline(Napi::Env env, int fd);
 
 // Takes a dead child away. False where that child lives, or is none.
 bool reap(int pid);

@@ -18,8 +18,8 @@ export interface ReplicaEnv {
   readonly listen: Listen;
   /** Whether the primary accepts the connections. */
   readonly sticky: boolean;
-  /** Pid of the primary. */
-  readonly primary: number;
+  /** Descriptor of the pipe that ends with the primary. */
+  readonly lifeline: number;
   /** ms from the order to stop until SIGKILL. */
   readonly shutdown: number;
   /** Requests of servers that are held at most. */

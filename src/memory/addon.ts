@@ -82,7 +82,10 @@ export interface Addon {
   enter(ring: number): boolean;
   leave(ring: number): void;
   runningIn(ring: number): number;
-  dieWithPrimary(primaryPid: number): boolean;
+  /** A pipe for one replica, which closes on exec: it inherits the end that reads, the other is the primary's alone. */
+  makeLifeline(): { read: number; write: number };
+  /** Has the end of that pipe end this process with SIGKILL, whatever it is doing then. Takes the descriptor over. */
+  dieWithLifeline(fd: number): void;
   /** Waits for a child that has ended, whoever started it. False where it lives, or is no child. */
   reap(pid: number): boolean;
   /** Has this thread's event loop write its clock into the slot of this process. */

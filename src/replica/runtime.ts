@@ -71,7 +71,7 @@ export class ReplicaRuntime {
       const segment = Segment.require();
       segment.addon.startLoopClock();
       if (env.report !== undefined) segment.addon.reportOnSignal(env.report);
-      if (!segment.addon.dieWithPrimary(env.primary)) process.exit(0); // nobody is left to serve
+      segment.addon.dieWithLifeline(env.lifeline);
       const runtime = new ReplicaRuntime(env, segment);
       if (env.listen === 'balanced') balanceListening(segment, env.sticky);
       Object.defineProperty(globalThis, KEY, {

@@ -171,7 +171,7 @@ export function openFiles(pid: number): { fd: number; target: string }[] {
 export interface PrimaryOptions {
   /** SupervisorOptions, `exec` included where it is not lifecycle/replica.mjs. */
   supervisor: Record<string, unknown>;
-  /** What each replica is called with at the start. */
+  /** What each replica is called with at the start; an array's messages in turn. */
   message?: unknown;
   /** So many calls to the pool instead; an array's messages in turn. */
   calls?: number;
@@ -181,6 +181,8 @@ export interface PrimaryOptions {
   ownListener?: boolean;
   /** Listens for SIGHUP itself. */
   ownHangUp?: boolean;
+  /** Is no longer root when all are ready. */
+  drops?: boolean;
   /** Closes the supervisor when all are ready. */
   closes?: boolean;
   /** Leads a process group, as a shell's job does. */

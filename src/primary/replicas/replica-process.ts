@@ -14,6 +14,7 @@ import { Slot } from '../../memory/slot.js';
 import { Utilization } from '../../memory/utilization.js';
 import type { ExitInfo } from './exit.js';
 import { InFlight } from './in-flight.js';
+import type { Lifeline } from './lifeline.js';
 import type { Message } from './message.js';
 import { type ChannelListener, type Counters, ReplicaChannel } from './replica-channel.js';
 
@@ -21,6 +22,8 @@ import { type ChannelListener, type Counters, ReplicaChannel } from './replica-c
 export interface ReplicaOwner {
   ready(replica: ReplicaProcess): void;
   exited(replica: ReplicaProcess, exit: ExitInfo): void;
+  /** It was to be killed, and lives: it is stopped, and the primary has no right to signal it. Nobody need wait for it. */
+  stuck(replica: ReplicaProcess): void;
   /** The replica got a SIGTERM of its own. */
   leaving(replica: ReplicaProcess, reason: string): void;
   castFailed(error: BallermannError): void;
@@ -53,10 +56,14 @@ export interface ReplicaPlace {
   readonly windows: number;
   readonly blockedAfter: number;
   readonly maxQueueLength: number;
+  readonly lifeline: Lifeline;
 }
 
 /** How long the end of the channel and the exit may be apart: what the replica had sent is read before its end. */
 const LAST_WORDS = 1000; // ms
+
+/** How long a replica that the primary may not signal has to end itself. */
+const OWN_END = 1000; // ms
 
 export class ReplicaProcess {
   readonly pid: number;
@@ -65,8 +72,6 @@ export class ReplicaProcess {
   readonly codec: Codec;
   /** What it was given and has not finished. */
   readonly inFlight: InFlight;
-  /** Resolves once the process is gone and every message it had is settled or redirected. Never rejects. */
-  readonly gone: Promise<ExitInfo>;
   /** Resolves as soon as the process is seen gone. Never rejects. */
   readonly dead: Promise<ExitInfo>;
   /** Whether it had to be killed because it did not stop in time. */
@@ -75,6 +80,7 @@ export class ReplicaProcess {
   hasAskedToLeave = false;
 
   readonly #worker: Worker;
+  readonly #lifeline: Lifeline;
   readonly #owner: ReplicaOwner;
   readonly #channel: ReplicaChannel;
   readonly #slot: Slot;
@@ -87,11 +93,13 @@ export class ReplicaProcess {
   #channelOpen = true;
   #lastWords: NodeJS.Timeout | undefined;
   #resolveDead!: (exit: ExitInfo) => void;
-  #resolveGone!: (exit: ExitInfo) => void;
+  /** Resolves once the process is gone and every message it had is settled or redirected, or when it is stuck. */
+  readonly #stopped: Promise<void>;
+  #resolveStopped!: () => void;
 
   constructor(
     worker: Worker,
-    { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength }: ReplicaPlace,
+    { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength, lifeline }: ReplicaPlace,
     owner: ReplicaOwner,
     counters: Counters,
   ) {
@@ -100,12 +108,13 @@ export class ReplicaProcess {
     this.incarnation = incarnation;
     this.codec = codec;
     this.#worker = worker;
+    this.#lifeline = lifeline;
     this.#owner = owner;
     this.dead = new Promise((resolve) => {
       this.#resolveDead = resolve;
     });
-    this.gone = new Promise((resolve) => {
-      this.#resolveGone = resolve;
+    this.#stopped = new Promise((resolve) => {
+      this.#resolveStopped = resolve;
     });
 
     this.#slot = new Slot(segment, slot);
@@ -209,9 +218,9 @@ export class ReplicaProcess {
 
   /**
    * Asks for an orderly stop: what was sent before is finished, the shutdown hooks run, the process exits.
-   * SIGKILL after `grace` ms. Calling it again changes nothing.
+   * SIGKILL after `grace` ms. Calling it again changes nothing. Resolves when it is gone, or stuck.
    */
-  stop(reason: string, grace: number): Promise<ExitInfo> {
+  stop(reason: string, grace: number): Promise<void> {
     if (this.#state === 'starting') this.kill(); // nothing has gone through it
     if (this.#state === 'up') {
       this.#state = 'stopping';
@@ -224,7 +233,7 @@ export class ReplicaProcess {
       }, grace);
       void this.dead.then(() => clearTimeout(timer));
     }
-    return this.gone;
+    return this.#stopped;
   }
 
   /** Through the same handle as `kill`. */
@@ -232,10 +241,25 @@ export class ReplicaProcess {
     this.#worker.process.kill(signal);
   }
 
-  /** SIGKILL, through the handle that knows whether the process is still the one that was forked. */
+  /**
+   * SIGKILL, through the handle that knows whether the process is still the one that was forked. Where the primary may
+   * not signal it, since one of the two has changed its user, the replica does it itself: at once, or when it is stopped
+   * (SIGSTOP), as soon as it goes on.
+   */
   kill(): void {
     if (this.#state === 'starting') this.#state = 'stopping'; // a 'ready' that is on its way comes too late
-    this.#worker.process.kill('SIGKILL');
+    if (this.#worker.process.kill('SIGKILL')) return;
+    this.#lifeline.cut();
+    const timer = setTimeout(() => this.#stuck(), OWN_END);
+    void this.dead.then(() => clearTimeout(timer));
+  }
+
+  /** The primary's own end does not wait for it. */
+  #stuck(): void {
+    this.#worker.process.unref();
+    this.#worker.process.channel?.unref();
+    this.#resolveStopped();
+    this.#owner.stuck(this);
   }
 
   readonly #take: ChannelListener['take'] = (entry) => {
@@ -269,14 +293,15 @@ export class ReplicaProcess {
     this.#owner.ready(this);
   }
 
-  /** An error of the process handle itself: the channel broke. */
-  #failed(error: Error): void {
-    this.#crash ??= error;
+  /** An error of the process handle itself: the channel broke, or a signal was refused. */
+  #failed(error: NodeJS.ErrnoException): void {
+    if (error.syscall !== 'kill') this.#crash ??= error;
   }
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#exit !== undefined) return;
     clearTimeout(this.#lastWords);
+    this.#lifeline.cut();
     this.#state = 'dead';
     this.#exit = { code, signal, error: this.#crash };
     this.#taken = this.#slot.taken;
@@ -300,6 +325,6 @@ export class ReplicaProcess {
     clearTimeout(this.#lastWords);
     this.#channel.close();
     this.inFlight.settleAll(this.#exit, this.#taken);
-    this.#resolveGone(this.#exit);
+    this.#resolveStopped();
   }
 }

@@ -11,13 +11,20 @@ import type { SupervisorSettings } from './supervisor-options.js';
 
 const preload = fileURLToPath(new URL('../../replica/preload.js', import.meta.url));
 
-/** The descriptor under which a replica finds the segment. */
+/** The descriptors under which a replica finds the segment and its lifeline. */
 const SEGMENT_FD = 4;
+const LIFELINE_FD = 5;
 
 /** Every field that setupPrimary knows, so that none of another caller's survives. */
 type EveryField = {
   [key in keyof Required<ClusterSettings>]: ClusterSettings[key] | undefined;
 };
+
+/** The primary's descriptors that a replica inherits. */
+export interface Inherited {
+  readonly segment: number;
+  readonly lifeline: number;
+}
 
 /**
  * @param refused is told, in a later turn, why the system refuses the fork: no process, descriptor or memory is left.
@@ -26,7 +33,7 @@ type EveryField = {
 export function forkReplica(
   settings: SupervisorSettings,
   slot: number,
-  segmentFd: number,
+  inherited: Inherited,
   report: string | undefined,
   refused: (error: Error) => void,
 ): Worker | undefined {
@@ -40,7 +47,7 @@ export function forkReplica(
     report,
     listen: settings.listen,
     sticky: settings.sticky !== undefined,
-    primary: process.pid,
+    lifeline: LIFELINE_FD,
     shutdown,
     maxHeldRequests,
     maxHoldTime,
@@ -55,7 +62,14 @@ export function forkReplica(
       cwd: settings.cwd,
       serialization,
       silent: false,
-      stdio: ['inherit', 'inherit', 'inherit', 'ipc', segmentFd as unknown as Stream],
+      stdio: [
+        'inherit',
+        'inherit',
+        'inherit',
+        'ipc',
+        asStream(inherited.segment),
+        asStream(inherited.lifeline),
+      ],
       uid: undefined,
       gid: undefined,
       inspectPort: undefined,
@@ -85,6 +99,11 @@ export function forkReplica(
     });
   }
   return undefined;
+}
+
+/** Node takes a bare descriptor, and its types do not say so. */
+function asStream(fd: number): Stream {
+  return fd as unknown as Stream;
 }
 
 function setup(fields: EveryField): void {

@@ -43,6 +43,14 @@ export function forcedKill(who: { id: number; pid: number }, shutdown: number): 
   return warn(`${replica(who)} did not stop within ${shutdown} ms (shutdown) and was killed`);
 }
 
+/** A replica was to be killed, and lives: it runs as another user, so the primary may not signal it, and is stopped. */
+export function stuck(who: { id: number; pid: number }): Line {
+  return error(
+    `${replica(who)} cannot be killed (EPERM): it runs as another user than the primary, and is stopped. Nobody waits ` +
+      'for it any longer. It ends as soon as it goes on (SIGCONT)',
+  );
+}
+
 /** A replica takes long to start. */
 export function slowStart(who: { id: number; pid: number }, ms: number, waitsFor: string): Line {
   return warn(`${replica(who)} is not ready after ${ms} ms: ${waitsFor}`);

@@ -4,6 +4,7 @@ import { codecs } from '../../channel/codec.js';
 import { Slot } from '../../memory/slot.js';
 import * as listeners from '../listening/listeners.js';
 import { reportPath } from '../liveness/hang-report.js';
+import { Lifeline } from '../replicas/lifeline.js';
 import { replicas } from '../replicas/registry.js';
 import type { Counters } from '../replicas/replica-channel.js';
 import { type ReplicaOwner, ReplicaProcess } from '../replicas/replica-process.js';
@@ -34,15 +35,31 @@ export function startProcess(
   const { listen, sticky, blockedAfter, serialization, waitReady } = settings;
   new Slot(segment, slot).clear(); // again: a replica may have written there since the last one's exit
   child.report = reportPath(settings.hangReports, slot);
-  const worker = forkReplica(settings, slot, fd, child.report, refused);
-  if (worker === undefined) return undefined;
+  const lifeline = makeLifeline(refused);
+  if (lifeline === undefined) return undefined;
+  const inherited = { segment: fd, lifeline: lifeline.fd };
+  const worker = forkReplica(settings, slot, inherited, child.report, refused);
+  lifeline.inherited();
+  if (worker === undefined) {
+    lifeline.cut();
+    return undefined;
+  }
   // Before the replica's own listeners: its death is known to the sockets before the child is removed.
   if (listen === 'balanced') listeners.serve({ worker, owner, place: slot, sticky }, segment);
   const { windows, maxQueueLength } = owner.slotSettings;
   const codec = codecs[serialization];
-  const place = { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength };
+  const place = { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength, lifeline };
   const replica = new ReplicaProcess(worker, place, owner, owner.counters);
   replicas.set(replica.pid, replica);
   if (!waitReady) replica.readyWhenOnline();
   return replica;
+}
+
+function makeLifeline(refused: (error: Error) => void): Lifeline | undefined {
+  try {
+    return new Lifeline();
+  } catch (error) {
+    setImmediate(refused, error as Error);
+    return undefined;
+  }
 }

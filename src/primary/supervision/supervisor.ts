@@ -18,7 +18,7 @@ import { ownSegment, takeSlots } from '../replicas/slots.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
 import { Log } from './log.js';
-import { forcedKill, lines, oneLine, slowStart } from './log-lines.js';
+import { forcedKill, lines, oneLine, slowStart, stuck } from './log-lines.js';
 import { hasLimits, Recycling } from './recycling.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
 import type { Crew } from './replacement.js';
@@ -271,15 +271,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     successor?: ReplicaProcess,
   ): Promise<void> {
     const wasUp = replica.state === 'up';
-    const gone = replica.stop(reason, this.settings.shutdown);
+    const stopped = replica.stop(reason, this.settings.shutdown);
     if (wasUp) {
       child.stopping();
       this.#watch.remove(replica);
       this.#tell((observer) => observer.leaving(replica, successor)); // no longer among up(): a refresh leaves it out
     }
-    await gone;
+    await stopped;
     if (!replica.killed) return;
     if (this.#ended) this.disorderly = true;
+    if (replica.state !== 'dead') return; // it is stuck
     const who = { id: child.id, pid: replica.pid };
     this.#log.write('killed', forcedKill(who, this.settings.shutdown), who);
   }
@@ -336,6 +337,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       this.#host.relay.forget(replica);
       const child = this.#children.of(replica);
       if (child !== undefined) this.#childExited(child, replica, exit);
+    },
+    stuck: (replica) => {
+      const child = this.#children.of(replica);
+      if (child === undefined) return;
+      const who = { id: child.id, pid: replica.pid };
+      this.#log.write('stuck', stuck(who), who);
     },
     leaving: (replica, reason) => {
       const child = this.#children.of(replica);
