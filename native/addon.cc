@@ -154,6 +154,8 @@ void DieWithLifeline(const Napi::CallbackInfo& info) {
   die_with_lifeline(info.Env(), info[0].As<Napi::Number>().Int32Value());
 }
 
+void LeaveGoneTerminal(const Napi::CallbackInfo&) { leave_gone_terminal(); }
+
 Napi::Value Reap(const Napi::CallbackInfo& info) {
   const int pid = info[0].As<Napi::Number>().Int32Value();
   return Napi::Boolean::New(info.Env(), pid > 0 && reap(pid));  // 0 and below would mean any child
@@ -243,6 +245,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("runningIn", Napi::Function::New<RunningIn>(env, "runningIn"));
   exports.Set("makeLifeline", Napi::Function::New<MakeLifeline>(env, "makeLifeline"));
   exports.Set("dieWithLifeline", Napi::Function::New<DieWithLifeline>(env, "dieWithLifeline"));
+  exports.Set("leaveGoneTerminal", Napi::Function::New<LeaveGoneTerminal>(env, "leaveGoneTerminal"));
   exports.Set("reap", Napi::Function::New<Reap>(env, "reap"));
   exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
   exports.Set("reportOnSignal", Napi::Function::New<ReportOnSignal>(env, "reportOnSignal"));

@@ -94,6 +94,16 @@ void die_with_lifeline(Napi::Env env, int fd) {
   if (error != 0) throw system_error(env, "pthread_create", error);
 }
 
+void leave_gone_terminal() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (isatty(fd) || errno != EIO) continue;
+    const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing < 0) return;  // no descriptor is left; the next call may find one
+    dup2(nothing, fd);
+    close(nothing);
+  }
+}
+
 bool reap(int pid) {
   int status;
   return waitpid(pid, &status, WNOHANG) == pid;

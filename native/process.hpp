@@ -20,6 +20,10 @@ Lifeline make_lifeline(Napi::Env env);
 // it runs as. Takes the descriptor over. Throws an Error where it is no pipe, or no thread can be made.
 void die_with_lifeline(Napi::Env env, int fd);
 
+// Puts /dev/null in the place of each of stdin, stdout and stderr whose terminal has gone, which is an error
+// to read, to write and, for Node 20, to exit with.
+void leave_gone_terminal();
+
 // Takes a dead child away. False where that child lives, or is none.
 bool reap(int pid);
 

@@ -29,9 +29,9 @@ export const rooms = [
   },
   { place: 'replica/messages', owns: 'the messages of a replica: those it is sent, and those it sends' },
   { place: 'channel', owns: 'what travels between the processes: entries, codecs, batches, time limits' },
+  { place: 'output.ts', owns: 'a stdout or stderr that has lost its reader or its terminal' },
   { place: 'memory', owns: 'the shared segment: slots, rings, rotations, counted transactions' },
   { place: 'options.ts', owns: 'options that callers in any process pass' },
-  { place: 'output.ts', owns: 'a stdout or stderr that has lost its reader' },
   { place: 'errors.ts', owns: 'the error class, its codes, and how errors travel' },
   { place: 'arguments.ts', owns: 'checks of what callers pass' },
 ];

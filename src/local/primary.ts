@@ -10,7 +10,7 @@ import { balancerSettings, checkPoolName } from '../primary/pools/balancer-optio
 import { pools } from '../primary/pools/pools.js';
 import { exitWithoutReplicas } from '../primary/process/giving-up.js';
 import { reapOrphans } from '../primary/process/reaper.js';
-import { guard } from '../primary/process/signals.js';
+import { signalGuard } from '../primary/process/signals.js';
 import { relay } from '../primary/relay.js';
 import type { Route } from '../primary/replicas/message.js';
 import { sendCall, sendCast, sendPing } from '../primary/replicas/messaging.js';
@@ -34,10 +34,15 @@ export const primary: Local = {
       relay,
       gaveUpUnheard: exitWithoutReplicas,
     });
-    guard(supervisor);
+    if (supervisor.settings.signals) signalGuard().add(supervisor);
     supervisor.once('close', ignoreClosedOutput());
     reapOrphans();
-    await supervisor.start();
+    try {
+      await supervisor.start();
+    } catch (error) {
+      if (supervisor.settings.signals && signalGuard().isEnding()) await never();
+      throw error;
+    }
     return supervisor;
   },
 
@@ -88,6 +93,11 @@ export const primary: Local = {
 
   pool: (name) => pools.get(checkName(name)),
 };
+
+/** A start that a signal has cut short is no failure that could be dealt with: the process ends. */
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
 
 /** @throws TypeError, BallermannError ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA. */
 function resolve(target: string | number): Route | ReplicaProcess {

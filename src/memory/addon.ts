@@ -86,6 +86,8 @@ export interface Addon {
   makeLifeline(): { read: number; write: number };
   /** Has the end of that pipe end this process with SIGKILL, whatever it is doing then. Takes the descriptor over. */
   dieWithLifeline(fd: number): void;
+  /** Puts /dev/null in the place of each of stdin, stdout and stderr whose terminal has gone. */
+  leaveGoneTerminal(): void;
   /** Waits for a child that has ended, whoever started it. False where it lives, or is no child. */
   reap(pid: number): boolean;
   /** Has this thread's event loop write its clock into the slot of this process. */

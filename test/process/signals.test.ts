@@ -1,5 +1,9 @@
 /** SIGTERM, SIGINT and SIGHUP, to a primary, to a whole process group, to one replica. Primaries are child processes here. */
 
+import { spawn } from 'node:child_process';
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { balance, call, type SupervisorOptions, supervise, type UpEvent } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,7 +12,9 @@ import {
   Diary,
   event,
   Folder,
+  gone,
   isAlive,
+  type Line,
   later,
   lifecycle,
   Primary,
@@ -35,6 +41,13 @@ function startPrimary(
 
 function hookLines(reason: string): string[] {
   return [`hook 0 begins: ${reason}`, 'hook 0 ends', `hook 1 begins: ${reason}`, 'hook 1 ends'];
+}
+
+/** How it is, as it answers after the signals that it has had. */
+async function asked(primary: Primary): Promise<Line> {
+  const told = primary.said('state').length;
+  primary.process.kill('SIGUSR2');
+  return primary.line('state', told + 1);
 }
 
 /** Sends the signal in mid-call, and checks that all came to a good end. */
@@ -113,24 +126,102 @@ test('the primary exits with 1 when a replica had to be killed', async () => {
   assert.equal(pids.filter(isAlive), []);
 });
 
-test('an application that listens for SIGTERM itself decides about the exit; its replicas stop all the same', async () => {
+test('a second SIGINT ends the primary at once with 130, and its replicas with it', async () => {
+  using folder = new Folder();
+  // In a session of its own, that is without a terminal.
+  await using primary = startPrimary(folder, { ownGroup: true });
+  const pids = await primary.ready();
+  primary.process.kill('SIGTERM');
+  await primary.line('disconnect');
+  primary.process.kill('SIGINT');
+  await asked(primary);
+  assert.equal(pids.filter(isAlive), pids, 'the first does not hurry it');
+  primary.process.kill('SIGINT');
+  assert.is((await primary.ended).code, 130);
+  await gone(pids, 1_000);
+});
+
+/** Its own words of what it listens for. */
+const OWN_WORDS = ['own listener', 'flushed'];
+
+test('an application that listens for SIGTERM itself may end what it does and decide about the exit', async () => {
   using folder = new Folder();
   const diary = new Diary(folder);
-  await using primary = startPrimary(folder, { ownListener: true });
+  await using primary = startPrimary(folder, { ownListener: 'on', ownExit: true });
   const pids = await primary.ready();
   await diary.has('begins gate', 6);
   primary.process.kill('SIGTERM');
   await primary.line('disconnect');
   folder.open('gate');
   assert.is((await primary.ended).code, 7);
-  assert.equal(
-    primary.lines
-      .map(({ type }) => type)
-      .filter((type) => ['own listener', 'closed', 'still here'].includes(type)),
-    ['own listener', 'closed', 'still here'],
-  );
+  for (const words of OWN_WORDS) assert.is(primary.said(words).length, 1);
   assert.is(primary.said('answer').length, 6);
   for (const pid of pids) assert.equal(diary.read(pid).slice(-4), hookLines('SIGTERM'));
+});
+
+test('… listens once, during the start, and then has nothing left to do: the process ends, supervise() throws nothing', async () => {
+  using folder = new Folder();
+  const options = {
+    ownListener: 'once',
+    endsByItself: true,
+    supervisor: { replicas: 1, shutdown: 60_000 },
+  } as const;
+  await using primary = startPrimary(folder, options, { LOAD_GATE: folder.at('never') });
+  const pids = await primary.forked(1);
+  await new Diary(folder).has('loading');
+  primary.process.kill('SIGTERM');
+  assert.is((await primary.ended).code, 7);
+  for (const words of OWN_WORDS) assert.is(primary.said(words).length, 1);
+  assert.is(primary.errors, '');
+  assert.equal(pids.filter(isAlive), []);
+});
+
+test('… listens once, before all others, and leaves a server open: the process ends when its time is over', async () => {
+  using folder = new Folder();
+  const options = {
+    ownListener: 'prependOnceListener',
+    supervisor: { replicas: 1, shutdown: 1_000 },
+  } as const;
+  await using primary = startPrimary(folder, { calls: 0, ...options });
+  await primary.ready();
+  primary.process.kill('SIGTERM');
+  await primary.line('down');
+  const seen = performance.now();
+  const { code, at } = await primary.ended;
+  assert.is(code, 7);
+  assert.ok(at - seen > 500, `${at - seen} ms`);
+  assert.is(primary.said('flushed').length, 1);
+  assert.match(primary.errors, 'SIGTERM: the process listens for it itself, and had not ended 1000 ms');
+});
+
+test('two copies of the package in one primary: one signal stops the replicas of both, and the exit is 0', async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  const copy = folder.at('copy');
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  for (const part of ['package.json', 'dist', join('build', 'Release', 'ballermann.node')])
+    cpSync(join(root, part), join(copy, part), { recursive: true });
+  const script = folder.script(
+    'main.mjs',
+    `import { supervise } from ${JSON.stringify(import.meta.resolve('ballermann'))};
+    import { supervise as again } from ${JSON.stringify(pathToFileURL(join(copy, 'dist', 'index.js')).href)};
+    setInterval(() => {}, 1_000);
+    const options = { exec: process.argv[2], replicas: 1, shutdown: 60_000, env: { DIARY: process.argv[3], HOOKS: '["slow"]' } };
+    await Promise.all([supervise(options), again(options)]);
+    process.kill(process.pid, 'SIGTERM');`,
+  );
+  const child = spawn(process.execPath, [script, fileURLToPath(lifecycle), diary.file], { stdio: 'inherit' });
+  assert.equal(await event(child, 'exit'), [0, null]);
+  assert.is(diary.read().filter((line) => line === 'hook 0 ends').length, 2);
+});
+
+test('signals: false leaves all to the application: SIGTERM ends it at once', async () => {
+  using folder = new Folder();
+  await using primary = startPrimary(folder, { calls: 0, supervisor: { replicas: 1, signals: false } });
+  const pids = await primary.ready();
+  primary.process.kill('SIGTERM');
+  assert.is((await primary.ended).signal, 'SIGTERM');
+  await gone(pids, 1_000);
 });
 
 test('SIGTERM while the first replicas start: none is left, and the exit is 0', async () => {
@@ -197,16 +288,20 @@ test('however many SIGHUPs come during a reload, one more follows it', async () 
   assert.is(supervisor.children()[0]?.incarnation, 5);
 });
 
-test('an application that listens for SIGHUP itself means something else by it: nothing is reloaded', async () => {
+test('an application that listens for SIGHUP itself hears it too', async () => {
   using folder = new Folder();
-  await using primary = startPrimary(folder, { calls: 0, ownHangUp: true });
+  await using primary = startPrimary(folder, {
+    calls: 0,
+    ownGroup: true,
+    ownHangUp: true,
+    supervisor: { replicas: 1 },
+  });
   await primary.ready();
   primary.process.kill('SIGHUP');
   await primary.line('own hang-up');
+  await primary.line('reloaded');
   primary.process.kill('SIGTERM');
   assert.is((await primary.ended).code, 0);
-  assert.is(primary.said('fork').length, 2);
-  assert.equal(primary.said('reloaded'), []);
 });
 
 test('a reload by SIGHUP that fails: said by the event and on stderr, and the old replicas go on', async () => {

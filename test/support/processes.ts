@@ -177,8 +177,16 @@ export interface PrimaryOptions {
   calls?: number;
   /** ms, of each of these calls; 60,000 where it is left out. */
   timeout?: number;
-  /** Listens for SIGTERM itself, and exits with 7 a while after the supervisor has closed. */
-  ownListener?: boolean;
+  /** Listens for SIGTERM itself, by this function of `process`, and has exit code 7 a while after its last replica. */
+  ownListener?: 'on' | 'once' | 'prependOnceListener';
+  /** Exits then. */
+  ownExit?: boolean;
+  /** Has nothing else to do that would keep it alive. */
+  endsByItself?: boolean;
+  /** Prints all the time. */
+  chats?: boolean;
+  /** A file that gets all its lines, too. */
+  book?: string;
   /** Listens for SIGHUP itself. */
   ownHangUp?: boolean;
   /** Is no longer root when all are ready. */

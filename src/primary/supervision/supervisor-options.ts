@@ -68,6 +68,11 @@ export interface SupervisorOptions {
   log?: Logger | false;
   /** ms that a replica has for an orderly stop; then SIGKILL. @default 5000 */
   shutdown?: number;
+  /**
+   * Whether SIGTERM and SIGINT to the primary stop the replicas in order and then end the process, and SIGHUP reloads.
+   * False: signals do what they would do without this package; the application calls `close` and `reload`. @default true
+   */
+  signals?: boolean;
   /** ms that a replica has to get ready. @default 30000 */
   readyTimeout?: number;
   /** Whether a replica is ready at its first handle(), listen() or ready(); else when it is online. @default true */
@@ -132,6 +137,7 @@ export interface SupervisorSettings {
   readonly backoff: BackoffOptions;
   readonly log: Logger | false | undefined;
   readonly shutdown: number;
+  readonly signals: boolean;
   readonly readyTimeout: number;
   readonly waitReady: boolean;
   readonly recycle: RecycleLimits;
@@ -166,6 +172,7 @@ const KEYS = [
   'backoff',
   'log',
   'shutdown',
+  'signals',
   'readyTimeout',
   'waitReady',
   'maxRequests',
@@ -200,6 +207,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     backoff = {},
     log,
     shutdown = 5000,
+    signals = true,
     readyTimeout = 30_000,
     waitReady = true,
     maxRequests,
@@ -228,6 +236,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     backoff: checkBackoff(backoff, intensity !== undefined || period !== undefined ? 1000 : 30_000),
     log: checkLog(log),
     shutdown: checkMilliseconds('options.shutdown', shutdown),
+    signals: checkBoolean('options.signals', signals),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     waitReady: checkBoolean('options.waitReady', waitReady),
     recycle: {

@@ -60,10 +60,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly counters: Counters = { late: 0, malformed: 0 };
   /** Whether a replica had to be killed at the end because it did not stop in time. @internal */
   disorderly = false;
+  /** @internal */
+  readonly log: Log;
 
   readonly #host: Host;
   readonly #intensity: RestartIntensity | undefined;
-  readonly #log: Log;
   readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Children((slot) => listeners.release(slot));
@@ -83,7 +84,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.name = settings.name;
     const { intensity: limit } = settings;
     this.#intensity = limit && new RestartIntensity(limit.intensity, limit.period);
-    this.#log = new Log(settings.name, settings.log);
+    this.log = new Log(settings.name, settings.log);
     this.#watch = new Watch(settings, {
       blocked: (replica, ms) => this.#setBlocked(replica, true, ms),
       unblocked: (replica, ms) => this.#setBlocked(replica, false, ms),
@@ -200,7 +201,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const line = lines[name](...args);
     const [event] = args;
     if (line !== undefined)
-      this.#log.write(name, line, event instanceof Error ? { err: event } : { ...event });
+      this.log.write(name, line, event instanceof Error ? { err: event } : { ...event });
     announce(this, name, ...args);
   }
 
@@ -282,7 +283,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (this.#ended) this.disorderly = true;
     if (replica.state !== 'dead') return; // it is stuck
     const who = { id: child.id, pid: replica.pid };
-    this.#log.write('killed', forcedKill(who, this.settings.shutdown), who);
+    this.log.write('killed', forcedKill(who, this.settings.shutdown), who);
   }
 
   #spawn(child: Child, settings = this.settings): void {
@@ -306,7 +307,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
         return;
       }
       const who = { id: child.id, pid: child.replica.pid };
-      this.#log.write('slow start', slowStart(who, SLOW_START, isMissing(waitReady)), who);
+      this.log.write('slow start', slowStart(who, SLOW_START, isMissing(waitReady)), who);
       this.#awaitReady(child, settings, SLOW_START);
     };
     // One turn later, so that a 'ready' which had arrived by then has been read.
@@ -342,7 +343,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       const child = this.#children.of(replica);
       if (child === undefined) return;
       const who = { id: child.id, pid: replica.pid };
-      this.#log.write('stuck', stuck(who), who);
+      this.log.write('stuck', stuck(who), who);
     },
     leaving: (replica, reason) => {
       const child = this.#children.of(replica);
@@ -456,9 +457,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   #tellEnd(text: string, error: BallermannError, isHeard: boolean): void {
-    if (isHeard) return this.#log.write('gaveUp', { level: 'error', text }, { err: error });
+    if (isHeard) return this.log.write('gaveUp', { level: 'error', text }, { err: error });
     const ending = "Nobody listens for 'gaveUp': this process will exit with code 1";
-    this.#log.fatal('gaveUp', `${text}. ${ending}`, { err: error });
+    this.log.fatal('gaveUp', `${text}. ${ending}`, { err: error });
     this.#host.gaveUpUnheard(this);
   }
 
