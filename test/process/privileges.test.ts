@@ -84,7 +84,7 @@ root(
     await primary.line('reloaded');
     assert.not(isAlive(busy));
     assert.is(stateOf(still), 'T');
-    assert.match(primary.errors, `replica ${still} cannot be killed (EPERM)`);
+    assert.match(primary.errors, `(pid ${still}) cannot be killed (EPERM)`);
     process.kill(still, 'SIGCONT');
     await gone([still], LIMIT, 'SIGCONT');
 
