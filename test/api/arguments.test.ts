@@ -205,6 +205,7 @@ test('supervise: other options', () =>
       [{ listen: 'round-robin' }, type(/^options\.listen .*'balanced', 'node'.*got 'round-robin'/)],
       [{ sticky: 1 }, type(/^options\.sticky .*boolean or a function.*got 1/)],
       [{ sticky: true, listen: 'node' }, range(/^options\.sticky .*'balanced'.*got true/)],
+      [{ signals: 'SIGTERM' }, type(/^options\.signals .*boolean.*got 'SIGTERM'/)],
       [{ waitReady: 1 }, type(/^options\.waitReady .*boolean.*got 1/)],
       [{ name: 7 }, type(/^options\.name .*string.*got 7/)],
     ];

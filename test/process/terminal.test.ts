@@ -92,24 +92,21 @@ async function endedInOrder(terminal: Terminal, folder: Folder, pids: number[]):
   assert.is(lines.filter((line) => line === 'hook 0 ends').length, pids.length);
 }
 
-linux(
-  'the terminal is closed while the primary and its replicas print: all end in order, and the exit is 0',
-  async () => {
-    using folder = new Folder();
-    await using terminal = new Terminal(folder, {
-      message: { op: 'chat' },
-      chats: true,
-      supervisor: { replicas: 2 },
-    });
-    const { pids } = (await terminal.line('ready')) as unknown as { pids: number[] };
-    await new Diary(folder).has('ends chat', 2);
-    terminal.order('close');
-    assert.equal(await terminal.end(), { code: 0, signal: null });
-    await endedInOrder(terminal, folder, pids);
-    for (const down of terminal.said('down')) assert.equal([down['code'], down['signal']], [0, null]);
-    assert.is(new Diary(folder).read().filter((line) => line === 'hook 0 begins: SIGHUP').length, 2);
-  },
-);
+linux('the terminal is closed while replicas print: all end in order, and the exit is 0', async () => {
+  using folder = new Folder();
+  await using terminal = new Terminal(folder, {
+    message: { op: 'chat' },
+    chats: true,
+    supervisor: { replicas: 2 },
+  });
+  const { pids } = (await terminal.line('ready')) as unknown as { pids: number[] };
+  await new Diary(folder).has('ends chat', 2);
+  terminal.order('close');
+  assert.equal(await terminal.end(), { code: 0, signal: null });
+  await endedInOrder(terminal, folder, pids);
+  for (const down of terminal.said('down')) assert.equal([down['code'], down['signal']], [0, null]);
+  assert.is(new Diary(folder).read().filter((line) => line === 'hook 0 begins: SIGHUP').length, 2);
+});
 
 linux('it is closed, and nobody is told: the primary and its replicas print on, and live', async () => {
   using folder = new Folder();

@@ -185,6 +185,8 @@ export interface PrimaryOptions {
   endsByItself?: boolean;
   /** Prints all the time. */
   chats?: boolean;
+  /** Prints nothing. */
+  quiet?: boolean;
   /** A file that gets all its lines, too. */
   book?: string;
   /** Listens for SIGHUP itself. */
