@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ownHeaders } from './lib/headers.js';
@@ -16,10 +16,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const configuration = process.argv.includes('--debug') ? 'Debug' : 'Release';
 const at = (...parts) => join(root, ...parts);
 
-await withLock(at('.setup-lock'), () => {
+await withLock(at('.setup-lock'), async () => {
   installPackages();
   buildAddon();
   compileTypeScript();
+  await bundlePreload();
 });
 
 function installPackages() {
@@ -83,9 +84,36 @@ function compileTypeScript() {
   run(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-b', at('test'), at('bench')]);
 }
 
+/** Makes one CommonJS file of all that a replica needs before its script runs. */
+async function bundlePreload() {
+  const { build } = await import('esbuild'); // not before the packages are installed
+  const { outputFiles } = await build({
+    absWorkingDir: root,
+    entryPoints: ['src/replica/preload.ts'],
+    outfile: 'dist/preload.cjs',
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20.19',
+    sourcemap: true,
+    sourcesContent: false, // the package has them
+    define: { 'import.meta.url': 'preloadUrl' },
+    banner: { js: `"use strict";\nconst preloadUrl = require('node:url').pathToFileURL(__filename).href;` },
+    write: false,
+    logLevel: 'error',
+  });
+  // Only what has changed, and in one step: something may be running.
+  for (const { path, text } of outputFiles) {
+    if (existsSync(path) && readFileSync(path, 'utf8') === text) continue;
+    writeFileSync(`${path}.new`, text);
+    renameSync(`${path}.new`, path);
+  }
+}
+
 /** The compiler leaves the output of a source that is gone; it would still be run, or published. */
 function removeStaleOutput(output, source) {
   for (const file of filesUnder(output)) {
+    if (file.startsWith(at('dist', 'preload.cjs'))) continue; // bundled
     const match = /^(.*?)\.(?:d\.)?([mc]?)[jt]s(?:\.map)?$/.exec(relative(output, file));
     if (match !== null && !existsSync(join(source, `${match[1]}.${match[2]}ts`))) rmSync(file);
   }

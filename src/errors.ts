@@ -45,7 +45,25 @@ export interface ErrorDetails {
   signal?: NodeJS.Signals | null | undefined;
 }
 
+/** On every error of every copy of the package. */
+const BRAND = Symbol.for('ballermann.error');
+
 export class BallermannError extends Error {
+  /**
+   * A replica has the class twice at least: the preload's, whose errors calls reject with, and that of the copy which the
+   * script imports. An error of one is an instance of the other.
+   * @internal
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: what stands on the right of `instanceof`, which may extend this class
+    return isInstance(this, value);
+  }
+
+  /** @internal */
+  get [BRAND](): true {
+    return true;
+  }
+
   override readonly name = 'BallermannError';
   readonly code: ErrorCode;
   readonly pid: number | undefined;
@@ -59,6 +77,11 @@ export class BallermannError extends Error {
     this.exitCode = details.exitCode;
     this.signal = details.signal;
   }
+}
+
+function isInstance(type: typeof BallermannError, value: unknown): boolean {
+  if (type !== BallermannError) return Function.prototype[Symbol.hasInstance].call(type, value);
+  return typeof value === 'object' && value !== null && BRAND in value;
 }
 
 /** Why a pool has no pid to give. */

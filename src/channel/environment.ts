@@ -10,6 +10,10 @@ export interface ReplicaEnv {
   readonly slot: number;
   /** Descriptor of the segment. */
   readonly fd: number;
+  /** Descriptor of the preload's text, and the file that it was read from: for src/replica/boot.cts. */
+  readonly preload: { readonly fd: number; readonly file: string };
+  /** Where the addon is to be loaded from: a descriptor, which stays open for worker threads, or its file. */
+  readonly addon: string;
   readonly serialization: Serialization;
   /** Whether the primary wants to know how much memory the replica has. */
   readonly watchRss: boolean;

@@ -29,6 +29,13 @@ export const primary: Local = {
         'supervise works in the primary; this is a worker of node:cluster',
       );
     }
+    if (process.permission?.has('child') === false) {
+      throw new BallermannError(
+        'ERR_WRONG_PROCESS',
+        'supervise starts processes, which this one may not: start it with --allow-child-process and --allow-addons ' +
+          'beside --permission',
+      );
+    }
     const { maxReplicas } = ownSegment().segment.addon.layout;
     const supervisor = new Supervisor(supervisorSettings(options, maxReplicas), {
       relay,

@@ -1,7 +1,8 @@
 /** Finds and loads the C++ addon; the only place that knows where it lies. */
 
-import { createRequire } from 'node:module';
+import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads';
 import { BallermannError } from '../errors.js';
+import { packageFile } from '../package-files.js';
 
 /** Offsets and sizes in bytes, as native/layout.hpp states them. */
 export interface Layout {
@@ -120,34 +121,68 @@ export interface Acceptor {
   hasRef(): boolean;
 }
 
-const candidates = ['../../build/Release/ballermann.node', '../../build/Debug/ballermann.node'];
+const candidates = ['build/Release/ballermann.node', 'build/Debug/ballermann.node'];
 
-let loaded: Addon | undefined;
+/** Of Node's environment data, which every copy of this package finds in this thread and in those that it starts. */
+const SHARED = 'ballermann.addon';
 
-/** @throws BallermannError ERR_NATIVE_UNAVAILABLE, saying what to run. */
+/** Codes of Node's where its own options keep it from loading any addon. */
+const REFUSALS = new Set<unknown>(['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED']);
+
+let loaded: { readonly addon: Addon; readonly path: string } | undefined;
+
+/** @throws BallermannError ERR_NATIVE_UNAVAILABLE, saying what to do. */
 export function addon(): Addon {
   loaded ??= load();
-  return loaded;
+  return loaded.addon;
 }
 
-function load(): Addon {
-  const require = createRequire(import.meta.url);
+/** Where the addon has been loaded from. @throws BallermannError ERR_NATIVE_UNAVAILABLE. */
+export function addonPath(): string {
+  loaded ??= load();
+  return loaded.path;
+}
+
+/**
+ * From now on every copy of this package in this process loads its addon from there. It has to be one file, since the
+ * segment is the library's: a reinstalled package has another, which knows nothing of it.
+ */
+export function shareAddon(path: string): void {
+  setEnvironmentData(SHARED, path);
+}
+
+function load(): { addon: Addon; path: string } {
   const failures: unknown[] = [];
-  for (const candidate of candidates) {
+  for (const place of places()) {
     try {
-      const found = require(candidate) as Addon;
-      if (found.abi === process.versions.modules) return found;
-      failures.push(
-        new Error(`${candidate} is built for ABI ${found.abi}, this Node has ${process.versions.modules}`),
-      );
+      const path = place();
+      const module = { exports: {} as Addon };
+      process.dlopen(module, path);
+      const { abi } = module.exports;
+      if (abi === process.versions.modules) return { addon: module.exports, path };
+      failures.push(new Error(`${path} is built for ABI ${abi}, this Node has ${process.versions.modules}`));
     } catch (error) {
       failures.push(error);
     }
   }
-  throw new BallermannError(
-    'ERR_NATIVE_UNAVAILABLE',
-    `no addon for Node ${process.version} on ${process.platform}-${process.arch}: run 'npm rebuild ballermann' ` +
-      '(it needs python3, make and a C++20 compiler)',
-    { cause: new AggregateError(failures, failures.map(String).join('; ')) },
-  );
+  throw unavailable(failures);
+}
+
+function places(): (() => string)[] {
+  const shared = getEnvironmentData(SHARED);
+  const own = candidates.map((path) => () => packageFile(path));
+  return typeof shared === 'string' ? [() => shared, ...own] : own;
+}
+
+function unavailable(failures: readonly unknown[]): BallermannError {
+  const lost = failures.find((error) => error instanceof BallermannError);
+  if (lost !== undefined) return lost;
+  const isRefused = failures.some((error) => REFUSALS.has((error as { code?: string }).code));
+  const text = isRefused
+    ? 'this Node may not load addons: start it without --no-addons, and with --allow-addons and --allow-child-process ' +
+      'where it has --permission'
+    : `no addon for Node ${process.version} on ${process.platform}-${process.arch}: run 'npm rebuild ballermann' ` +
+      '(it needs python3, make and a C++20 compiler)';
+  const cause = new AggregateError(failures, failures.map(String).join('; '));
+  return new BallermannError('ERR_NATIVE_UNAVAILABLE', text, { cause });
 }

@@ -1,6 +1,7 @@
 /**
- * Runs in each replica before the user's script (`node --require`, so without top-level await): makes the process a
- * replica.
+ * Runs in each replica before the user's script: makes the process a replica. dist/preload.cjs is all of it in one
+ * CommonJS file, which src/replica/boot.cts runs: no loader hook of the script's has a part in it, and one file is read
+ * and compiled instead of forty.
  */
 
 import { isMainThread } from 'node:worker_threads';

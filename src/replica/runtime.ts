@@ -21,6 +21,7 @@ import {
   unpack,
 } from '../channel/protocol.js';
 import { BallermannError, toErrorData } from '../errors.js';
+import { shareAddon } from '../memory/addon.js';
 import { attachSegment, Segment } from '../memory/segment.js';
 import { ignoreClosedOutput } from '../output.js';
 import { type Handler, Mailbox } from './messages/mailbox.js';
@@ -67,6 +68,7 @@ export class ReplicaRuntime {
   /** Makes this process a replica. @throws what keeps it from being one; the primary has been told then. */
   static start(env: ReplicaEnv): void {
     try {
+      shareAddon(env.addon);
       attachSegment(env.fd, env.slot);
       const segment = Segment.require();
       segment.addon.startLoopClock();

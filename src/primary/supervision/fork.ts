@@ -5,11 +5,9 @@
 
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
 import type { Stream } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { REPLICA_ENV, type ReplicaEnv } from '../../channel/environment.js';
+import { type Boot, boot } from './boot.js';
 import type { SupervisorSettings } from './supervisor-options.js';
-
-const preload = fileURLToPath(new URL('../../replica/preload.js', import.meta.url));
 
 /** The descriptors under which a replica finds the segment and its lifeline. */
 const SEGMENT_FD = 4;
@@ -39,7 +37,8 @@ export function forkReplica(
 ): Worker | undefined {
   const before = { ...cluster.settings };
   const { serialization, shutdown, maxHeldRequests, maxHoldTime } = settings;
-  const replica: ReplicaEnv = {
+  const replica = (env: Boot['env']): ReplicaEnv => ({
+    ...env,
     slot,
     fd: SEGMENT_FD,
     serialization,
@@ -51,14 +50,15 @@ export function forkReplica(
     shutdown,
     maxHeldRequests,
     maxHoldTime,
-  };
+  });
   try {
+    const { require, descriptors, env } = boot(settings.execArgv);
     setup({
       exec: settings.exec,
       args: [...settings.args],
       // Not --import: it would have Node load the script a few turns of the loop later, and what the primary has sent
       // meanwhile finds no listener.
-      execArgv: ['--require', preload, ...settings.execArgv],
+      execArgv: ['--require', require, ...settings.execArgv],
       cwd: settings.cwd,
       serialization,
       silent: false,
@@ -69,13 +69,14 @@ export function forkReplica(
         'ipc',
         asStream(inherited.segment),
         asStream(inherited.lifeline),
+        ...descriptors.map(asStream),
       ],
       uid: undefined,
       gid: undefined,
       inspectPort: undefined,
       windowsHide: undefined,
     });
-    const worker = cluster.fork({ ...settings.env, [REPLICA_ENV]: JSON.stringify(replica) });
+    const worker = cluster.fork({ ...settings.env, [REPLICA_ENV]: JSON.stringify(replica(env)) });
     if (worker.process.pid !== undefined) return worker;
     worker.once('error', (error) => {
       delete cluster.workers?.[worker.id]; // Node keeps it where there was no descriptor for its channel
