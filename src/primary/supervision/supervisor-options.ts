@@ -20,6 +20,7 @@ import {
 import type { Serialization } from '../../channel/codec.js';
 import type { Listen } from '../../channel/listening.js';
 import type { StickyKey } from '../listening/sticky.js';
+import { inheritedExecArgv } from './exec-argv.js';
 import type { Logger } from './log.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
 
@@ -36,7 +37,7 @@ export interface SupervisorOptions {
   replicas?: number;
   /** Arguments of the script. @default [] */
   args?: readonly string[];
-  /** Options of node itself. @default process.execArgv */
+  /** Options of node itself. @default process.execArgv without what says what to run, as `-e` does */
   execArgv?: readonly string[];
   /** Added to the primary's environment. @default {} */
   env?: Readonly<Record<string, string | undefined>>;
@@ -196,7 +197,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
   const {
     replicas = availableParallelism(),
     args = [],
-    execArgv = process.execArgv,
+    execArgv = inheritedExecArgv(process.execArgv),
     env = {},
     cwd,
     serialization = 'json',
