@@ -199,6 +199,7 @@ test('supervise: other options', () =>
       [{ backoff: { factor: 2 } }, type(/initial, max.*factor/)],
       [{ shutdown: '5s' }, type(/^options\.shutdown .*got '5s'/)],
       [{ readyTimeout: 2 ** 31 }, range(/^options\.readyTimeout .*got 2147483648/)],
+      [{ startConcurrency: 0 }, range(/^options\.startConcurrency .*got 0/)],
       [{ maxHeldRequests: -1 }, range(/^options\.maxHeldRequests .*integer from 0 to .*got -1/)],
       [{ maxHeldRequests: Infinity }, range(/^options\.maxHeldRequests .*got Infinity/)],
       [{ maxHoldTime: '1' }, type(/^options\.maxHoldTime .*got '1'/)],

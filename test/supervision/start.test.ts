@@ -266,7 +266,10 @@ test('serialization json is the default, and refuses at once what JSON cannot ho
 async function mustFail(options: SupervisorOptions): Promise<Error & { exitCode?: number; signal?: string }> {
   using forked = new Forked();
   const before = Object.keys(cluster.workers ?? {}).length;
-  const error = await rejects(supervise({ replicas: 3, ...options }), 'ERR_START_FAILED');
+  const error = await rejects(
+    supervise({ replicas: 3, startConcurrency: 3, ...options }),
+    'ERR_START_FAILED',
+  );
   assert.is(forked.pids.length, 3, 'no failed start is tried again');
   assert.equal(forked.pids.filter(isAlive), [], 'none is left running');
   assert.is(Object.keys(cluster.workers ?? {}).length, before);

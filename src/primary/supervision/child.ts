@@ -13,9 +13,9 @@ export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
 export interface ChildInfo {
   /** The child's number in its supervisor; a restart or a reload keeps it. */
   readonly id: number;
-  /** Undefined while restarting. */
+  /** Undefined while it waits for its start. */
   readonly pid: number | undefined;
-  /** 1 for the child's first process, 2 for the next … */
+  /** 1 for the child's first process, 2 for the next …; 0 before the first. */
   readonly incarnation: number;
   readonly state: ChildState;
 }

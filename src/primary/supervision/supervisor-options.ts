@@ -74,8 +74,14 @@ export interface SupervisorOptions {
    * False: signals do what they would do without this package; the application calls `close` and `reload`. @default true
    */
   signals?: boolean;
-  /** ms that a replica has to get ready. @default 30000 */
+  /** ms that a replica has to get ready, from the making of its process on. @default 30000 */
   readyTimeout?: number;
+  /**
+   * How many replicas start at a time: at first, in a resize, in a reload and after a shock. The others wait for their turn,
+   * which `readyTimeout` does not count, so that starts that need much CPU do not hold each other up until none is ready in
+   * time. Infinity: all. @default 2 x os.availableParallelism()
+   */
+  startConcurrency?: number;
   /** Whether a replica is ready at its first handle(), listen() or ready(); else when it is online. @default true */
   waitReady?: boolean;
   /**
@@ -140,6 +146,7 @@ export interface SupervisorSettings {
   readonly shutdown: number;
   readonly signals: boolean;
   readonly readyTimeout: number;
+  readonly startConcurrency: number;
   readonly waitReady: boolean;
   readonly recycle: RecycleLimits;
   readonly blockedAfter: number;
@@ -175,6 +182,7 @@ const KEYS = [
   'shutdown',
   'signals',
   'readyTimeout',
+  'startConcurrency',
   'waitReady',
   'maxRequests',
   'maxAge',
@@ -210,6 +218,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown = 5000,
     signals = true,
     readyTimeout = 30_000,
+    startConcurrency = 2 * availableParallelism(),
     waitReady = true,
     maxRequests,
     maxAge,
@@ -239,6 +248,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown: checkMilliseconds('options.shutdown', shutdown),
     signals: checkBoolean('options.signals', signals),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
+    startConcurrency: checkLimit('options.startConcurrency', startConcurrency),
     waitReady: checkBoolean('options.waitReady', waitReady),
     recycle: {
       maxRequests: checkLimit('options.maxRequests', maxRequests),

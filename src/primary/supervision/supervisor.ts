@@ -31,6 +31,7 @@ import {
 } from './restart-policy.js';
 import { SlotSettings } from './slot-settings.js';
 import { type ProcessOwner, startProcess } from './start-process.js';
+import { StartQueue } from './start-queue.js';
 import type { BlockedEvent, SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
 
@@ -70,6 +71,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly #children = new Children((slot) => listeners.release(slot));
   /** For its pools, which open windows and limit queues. @internal */
   readonly slotSettings = new SlotSettings(() => this.#children.replicas());
+  readonly #starts: StartQueue;
   #nextId = 0;
   #ended: BallermannError | undefined;
   #closing: Promise<void> | undefined;
@@ -85,6 +87,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const { intensity: limit } = settings;
     this.#intensity = limit && new RestartIntensity(limit.intensity, limit.period);
     this.log = new Log(settings.name, settings.log);
+    this.#starts = new StartQueue(settings.startConcurrency);
     this.#watch = new Watch(settings, {
       blocked: (replica, ms) => this.#setBlocked(replica, true, ms),
       unblocked: (replica, ms) => this.#setBlocked(replica, false, ms),
@@ -254,6 +257,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** @param successor has the place now: no start is missed. */
   async #retire(children: readonly Child[], reason: string, successor?: ReplicaProcess): Promise<void> {
     const failure = this.#ended ?? new BallermannError('ERR_CLOSED', `supervisor '${this.name}': ${reason}`);
+    this.#starts.left(...children.filter(({ replica }) => replica === undefined));
     await Promise.all(
       children.map(async (child) => {
         child.retired = true;
@@ -286,7 +290,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.log.write('killed', forcedKill(who, this.settings.shutdown), who);
   }
 
+  /** In its turn: so many start at a time. */
   #spawn(child: Child, settings = this.settings): void {
+    this.#starts.enter(child, () => this.#start(child, settings));
+  }
+
+  #start(child: Child, settings: SupervisorSettings): void {
     child.starting();
     child.replica = startProcess(child, settings, this.#owner, (error) => this.#refused(child, error));
     if (child.replica === undefined) return;
@@ -331,6 +340,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
         pid: replica.pid,
         incarnation: child.incarnation,
       });
+      this.#starts.left(child);
     },
     exited: (replica, exit) => {
       forget(replica);
@@ -386,6 +396,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     child.attempt.end(child.startFailure(this.name, { code: null, signal: null, error }));
     this.#startAgain(child, retryIn);
     this.#announce('forkFailed', { id, incarnation, error, retryIn });
+    this.#starts.left(child);
   }
 
   #childExited(child: Child, replica: ReplicaProcess, exit: ExitInfo): void {
@@ -410,6 +421,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       failures: child.failures,
       expected: retired || (code === 0 && (replica.hasAskedToLeave || delay === undefined)),
     });
+    this.#starts.left(child);
   }
 
   /** @param delay ms; undefined: never. */
