@@ -11,11 +11,13 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import './lib/exit-on-signals.js';
 import { ownHeaders } from './lib/headers.js';
 import { npmCommand } from './lib/npm.js';
@@ -79,14 +81,16 @@ async function pack() {
 
 /** Every source, its compiled form, what the addon is built from, and the papers. */
 function checkFiles(files) {
-  const sources = filesUnder('src').filter((file) => file.endsWith('.ts'));
+  const sources = filesUnder('src').filter((file) => /\.c?ts$/.test(file));
   const compiled = sources.flatMap((source) => {
-    const base = source.replace(/^src/, 'dist').replace(/\.ts$/, '');
-    return [`${base}.js`, `${base}.js.map`, `${base}.d.ts`, `${base}.d.ts.map`];
+    const [, base, kind] = /^src(.*)\.(c?)ts$/.exec(source);
+    const [js, types] = [`dist${base}.${kind}js`, `dist${base}.d.${kind}ts`];
+    return [js, `${js}.map`, types, `${types}.map`];
   });
+  const bundled = ['dist/preload.cjs', 'dist/preload.cjs.map'];
   const native = filesUnder('native').filter((file) => /\.(?:cc|hpp|h)$/.test(file));
   const papers = ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'binding.gyp'];
-  const intended = new Set([...sources, ...compiled, ...native, ...papers]);
+  const intended = new Set([...sources, ...compiled, ...bundled, ...native, ...papers]);
   const present = new Set(files);
   const wrong = [
     ...files.filter((file) => !intended.has(file)).map((file) => `not intended: ${file}`),
@@ -96,7 +100,7 @@ function checkFiles(files) {
 }
 
 async function install(tarballPath) {
-  for (const directory of ['esm', 'cjs', 'ts']) {
+  for (const directory of ['esm', 'cjs', 'both', 'ts']) {
     cpSync(join(root, 'test', 'package', directory), join(project, directory), { recursive: true });
   }
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'sample', private: true }));
@@ -115,6 +119,33 @@ async function checkProject() {
     await check(`an ESM script with ${kind} replicas`, () => runScript('esm/main.mjs', replica));
     await check(`a CommonJS script with ${kind} replicas`, () => runScript('cjs/main.cjs', replica));
   }
+  await check(
+    'require() and import of both faces in one process, in the folders that pnpm makes',
+    async () => {
+      const folder = join(project, 'pnpm');
+      const store = join('.pnpm', 'ballermann@0.0.0', 'node_modules', 'ballermann');
+      cpSync(join(project, 'both'), folder, { recursive: true });
+      const installed = join(project, 'node_modules', 'ballermann');
+      for (const part of ['package.json', 'dist', join('build', 'Release', 'ballermann.node')])
+        cpSync(join(installed, part), join(folder, 'node_modules', store, part), { recursive: true });
+      symlinkSync(store, join(folder, 'node_modules', 'ballermann'));
+      await runScript('pnpm/main.cjs', 'pnpm/replica.cjs');
+    },
+  );
+  for (const [format, ending] of [
+    ['esm', 'mjs'],
+    ['cjs', 'cjs'],
+  ]) {
+    await check(`a bundled script (${format}) with the package external, and bundled replicas`, async () => {
+      const [main, replica] = ['main', 'replica'].map((name) => `${format}/${name}.${ending}`);
+      await bundle(main, format, ['ballermann']);
+      await bundle(replica, format, []);
+      await runScript(`bundled/${main}`, `bundled/${replica}`);
+    });
+  }
+  await check('a script in node -e', () =>
+    runScript(['-e', `import(${JSON.stringify(join(project, 'esm', 'main.mjs'))})`, 'main'], replicas.ESM),
+  );
   const compiler = join(project, 'node_modules', 'typescript', 'bin', 'tsc');
   const built = await check('a strict TypeScript project compiles', () =>
     run(process.execPath, [compiler, '-p', 'ts'], { cwd: project }),
@@ -125,8 +156,23 @@ async function checkProject() {
   }
 }
 
+function bundle(script, format, external) {
+  const entryPoints = [join(project, script)];
+  const outfile = join(project, 'bundled', script);
+  return build({
+    entryPoints,
+    outfile,
+    format,
+    external,
+    bundle: true,
+    platform: 'node',
+    logLevel: 'silent',
+  });
+}
+
+/** @param script a file of the project, or the arguments of Node's that stand for one. */
 async function runScript(script, replica) {
-  const args = [join(project, script), join(project, replica)];
+  const args = [...(Array.isArray(script) ? script : [join(project, script)]), join(project, replica)];
   const { stdout, stderr } = await run(process.execPath, args, {
     cwd: project,
     timeoutMs: SCRIPT_TIMEOUT_MS,

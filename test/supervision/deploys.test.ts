@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -40,7 +40,7 @@ class Deployed implements AsyncDisposable {
 
   async said(type: string, since = 0): Promise<Line> {
     const find = (): Line | undefined => this.lines.slice(since).find((line) => line.type === type);
-    return (await until(find, () => `'${type}' after ${JSON.stringify(this.lines)}`, 20_000)) as Line;
+    return (await until(find, () => `'${type}' after ${JSON.stringify(this.lines)}`, 60_000)) as Line;
   }
 
   async does<T>(verb: string, ...args: unknown[]): Promise<T> {
@@ -108,10 +108,17 @@ test('a replica with another copy of the package, and its threads, find the pool
   assert.equal(await primary.does('ask', pids[0], 'an error'), [true, 'ERR_NO_SUCH_REPLICA', false, false]);
 });
 
-test('a primary that cannot write temporary files takes the preload of its package', async () => {
+test('a primary that cannot write temporary files, or not safely, takes the preload of its package', async () => {
   using folder = new Folder();
-  await using primary = new Deployed(install(folder), { TMPDIR: folder.at('nowhere/at/all') });
-  await primary.said('ready');
+  const ballermann = install(folder);
+  const shared = folder.at(`ballermann-${process.geteuid?.()}`);
+  mkdirSync(shared);
+  chmodSync(shared, 0o777); // anybody may put a file there
+  for (const TMPDIR of [folder.at('nowhere/at/all'), folder.path]) {
+    await using primary = new Deployed(ballermann, { TMPDIR });
+    await primary.said('ready');
+  }
+  assert.equal(readdirSync(shared), []);
 });
 
 test.run();
