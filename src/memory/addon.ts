@@ -123,8 +123,9 @@ export interface Acceptor {
 
 const candidates = ['build/Release/ballermann.node', 'build/Debug/ballermann.node'];
 
-/** Of Node's environment data, which every copy of this package finds in this thread and in those that it starts. */
-const SHARED = 'ballermann.addon';
+/** Of Node's environment data, which is there in this thread and in those that it starts: where to load the addon from. */
+const OF_ALL_COPIES = 'ballermann.addon';
+const ofThisCopy = (): string => `${OF_ALL_COPIES} of ${packageFile('')}`;
 
 /** Codes of Node's where its own options keep it from loading any addon. */
 const REFUSALS = new Set<unknown>(['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED']);
@@ -144,11 +145,16 @@ export function addonPath(): string {
 }
 
 /**
- * From now on every copy of this package in this process loads its addon from there. It has to be one file, since the
- * segment is the library's: a reinstalled package has another, which knows nothing of it.
+ * Replica: from now on every copy of this package in this process loads its addon from there. It has to be one file, since
+ * the segment is the library's, and another file is another library.
  */
 export function shareAddon(path: string): void {
-  setEnvironmentData(SHARED, path);
+  setEnvironmentData(OF_ALL_COPIES, path);
+}
+
+/** Primary: the same for this copy's worker threads alone, since another copy has a segment of its own. */
+export function keepAddon(path: string): void {
+  setEnvironmentData(ofThisCopy(), path);
 }
 
 function load(): { addon: Addon; path: string } {
@@ -169,9 +175,11 @@ function load(): { addon: Addon; path: string } {
 }
 
 function places(): (() => string)[] {
-  const shared = getEnvironmentData(SHARED);
   const own = candidates.map((path) => () => packageFile(path));
-  return typeof shared === 'string' ? [() => shared, ...own] : own;
+  const shared = getEnvironmentData(OF_ALL_COPIES);
+  if (typeof shared === 'string') return [() => shared, ...own];
+  const kept = getEnvironmentData(ofThisCopy());
+  return typeof kept === 'string' ? [() => kept, ...own] : own;
 }
 
 function unavailable(failures: readonly unknown[]): BallermannError {

@@ -108,6 +108,14 @@ test('a replica with another copy of the package, and its threads, find the pool
   assert.equal(await primary.does('ask', pids[0], 'an error'), [true, 'ERR_NO_SUCH_REPLICA', false, false]);
 });
 
+test('two copies of the package in one primary have a segment each, and pools of one name', async () => {
+  using folder = new Folder();
+  await using primary = new Deployed(install(folder));
+  const pids = (await primary.said('ready')).pids as [number, number];
+  assert.equal(await primary.does('other copy'), [true, true, true]);
+  assert.ok(pids.includes(await primary.does('thread')));
+});
+
 test('a primary that cannot write temporary files, or not safely, takes the preload of its package', async () => {
   using folder = new Folder();
   const ballermann = install(folder);

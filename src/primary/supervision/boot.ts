@@ -20,7 +20,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ReplicaEnv } from '../../channel/environment.js';
-import { addonPath, shareAddon } from '../../memory/addon.js';
+import { addonPath, keepAddon } from '../../memory/addon.js';
 import { packageFile } from '../../package-files.js';
 
 /** ms; well below the ten days after which systemd takes what nobody has read out of the folder for temporary files. */
@@ -84,7 +84,7 @@ function hold(): Held {
 function holdAddon(): number | undefined {
   if (process.platform !== 'linux') return undefined;
   const fd = openSync(addonPath(), 'r');
-  shareAddon(inherited(fd)); // the primary's own worker threads load it too
+  keepAddon(inherited(fd));
   return fd;
 }
 
