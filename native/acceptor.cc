@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <memory>
 
 #include "listener.hpp"
 #include "loop_clock.hpp"
@@ -22,10 +23,8 @@ constexpr uint64_t kSlowRetry = 8;  // the same while this replica is to accept 
 constexpr uint64_t kNoRoom = 50;    // the same when the system has no descriptor or memory left
 constexpr int kBatch = 8;           // connections that are accepted in one turn of the loop
 
-// A replica that was blocked may be blocked again: for so long after it, in ns, it holds one connection at a
-// time that it has read nothing from, for at most so long, in ns.
-constexpr uint64_t kCareful = 10'000'000'000;
-constexpr uint64_t kUnread = 2'000'000;
+// A replica that was blocked may be blocked again: for so long after it, in ns, it accepts one in a turn.
+constexpr uint64_t kWary = 10'000'000'000;
 
 int accept_from(int fd) {
 #ifdef __linux__
@@ -64,44 +63,45 @@ bool has_waiting(int fd) {
 }
 
 // Polls while it may accept. While it may not, it does not poll, since a readable socket would wake it all
-// the time: it looks in each turn of the event loop and now and then by a timer. Owns itself; freed when its
-// handles are closed.
+// the time: it looks in each turn of the event loop and now and then by a timer. Owns itself from open() on;
+// freed when its handles are closed. What libuv calls is noexcept: nothing can be thrown through C.
 class Polling {
  public:
-  Polling(Napi::Env env, int fd, const Segment& segment, Listener& listener, uint32_t slot,
-          Napi::Function take, Napi::Function has_room, Napi::Function has_unread)
+  Polling(Napi::Env env, const Segment& segment, Listener& listener, uint32_t slot, Napi::Function take,
+          Napi::Function has_room)
       : env_(env),
-        fd_(fd),
         gate_(segment, listener, slot),
         take_(Napi::Persistent(take)),
         has_room_(Napi::Persistent(has_room)),
-        has_unread_(Napi::Persistent(has_unread)),
-        context_(env, "ballermann.Acceptor") {
+        context_(env, "ballermann.Acceptor") {}
+
+  // Begins to listen, on a duplicate of the socket.
+  // @return 0, or the negative errno; nothing is open then.
+  int open(int socket) {
     uv_loop_t* loop = nullptr;
-    napi_get_uv_event_loop(env, &loop);
-    if (uv_poll_init(loop, &poll_, fd_) != 0) {
+    if (napi_get_uv_event_loop(env_, &loop) != napi_ok) return UV_EINVAL;
+    fd_ = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    if (fd_ < 0) return -errno;
+    if (const int error = uv_poll_init(loop, &poll_, fd_); error != 0) {
       ::close(fd_);
-      throw Napi::Error::New(env, "the listening socket cannot be polled");
+      return error;
     }
+    // None of these can fail: what an async handle needs, Node's own have made.
     uv_check_init(loop, &check_);
     uv_timer_init(loop, &timer_);
     uv_async_init(loop, &anchor_, nullptr);
     for (uv_handle_t* handle : handles()) uv_handle_set_data(handle, this);
     for (uv_handle_t* handle : {as_handle(&poll_), as_handle(&check_), as_handle(&timer_)}) uv_unref(handle);
-    napi_add_async_cleanup_hook(env, at_teardown, this, &hook_);
+    napi_add_async_cleanup_hook(env_, at_teardown, this, &hook_);
+    listens_since_ = uv_hrtime();
+    take_turns(true);
+    poll();
+    return 0;
   }
 
   // The loop lives while the anchor is referenced, polling or not.
   void set_ref(bool ref) { ref ? uv_ref(as_handle(&anchor_)) : uv_unref(as_handle(&anchor_)); }
   bool has_ref() const { return uv_has_ref(reinterpret_cast<const uv_handle_t*>(&anchor_)) != 0; }
-
-  void start() {
-    if (is_listening_) return;
-    is_listening_ = true;
-    listens_since_ = uv_hrtime();
-    take_turns(true);
-    poll();
-  }
 
   void close() {
     if (is_closed_) return;
@@ -109,8 +109,8 @@ class Polling {
     take_turns(false);
     take_.Reset();
     has_room_.Reset();
-    has_unread_.Reset();
     for (uv_handle_t* handle : handles()) uv_close(handle, closed);
+    ::close(fd_);  // now, not when the handles are: the next moment may bring another listen on its port
   }
 
  private:
@@ -128,10 +128,9 @@ class Polling {
     static_cast<Polling*>(data)->close();
   }
 
-  static void closed(uv_handle_t* handle) {
+  static void closed(uv_handle_t* handle) noexcept {
     Polling& self = of(handle);
     if (--self.open_handles_ > 0) return;
-    ::close(self.fd_);
     napi_remove_async_cleanup_hook(self.hook_);  // the environment waits for this
     delete &self;
   }
@@ -153,45 +152,34 @@ class Polling {
   void take_turns(bool takes) {
     if (takes == takes_turns_) return;
     takes_turns_ = takes;
-    takes ? gate_.join(uv_hrtime()) : gate_.leave();
+    takes ? gate_.join() : gate_.leave();
   }
 
   // A server that has as many connections as it is to have takes no turns: the next one is for the others, or
   // waits for its next room.
-  Verdict look(uint64_t now) {
-    Verdict verdict = gate_.look(now);
-    if (verdict == Verdict::kNotServing) return verdict;
-    if (!ask(has_room_, true)) {
+  Verdict look() {
+    if (takes_turns_) {
+      const Verdict verdict = gate_.look(uv_hrtime());
+      if (verdict == Verdict::kNotServing || has_room()) return verdict;
       take_turns(false);
-      return Verdict::kNotServing;
-    }
-    if (!takes_turns_) {
+    } else if (has_room()) {
       take_turns(true);
-      verdict = gate_.look(now);
+      return gate_.look(uv_hrtime());
     }
-    if (verdict == Verdict::kAccept && is_careful(now) && now - accepted_at_ < kUnread &&
-        ask(has_unread_, false))
-      return Verdict::kAhead;
-    return verdict;
+    return Verdict::kNotServing;
   }
 
-  // Not of what it did before it listened: to start takes long in many a server.
-  bool is_careful(uint64_t now) const {
-    const Turn blocked = last_blocked_turn();
-    return blocked.begin > listens_since_ && now - blocked.end < kCareful;
-  }
-
-  // @return what JavaScript says, or `otherwise` where it throws: the same will be thrown where the
-  // connection is taken.
-  bool ask(const Napi::FunctionReference& question, bool otherwise) {
+  // True where JavaScript throws: the same will be thrown where the connection is taken. JavaScript may close
+  // this, too.
+  bool has_room() {
     Napi::HandleScope scope(env_);
     napi_value answer = nullptr;
-    bool yes = otherwise;
-    if (napi_call_function(env_, env_.Global(), question.Value(), 0, nullptr, &answer) == napi_ok)
+    bool yes = true;
+    if (napi_call_function(env_, env_.Global(), has_room_.Value(), 0, nullptr, &answer) == napi_ok)
       napi_get_value_bool(env_, answer, &yes);
     else
       napi_get_and_clear_last_exception(env_, &answer);
-    return yes;
+    return yes && !is_closed_;
   }
 
   // Does not poll until a turn of the loop finds that it may accept.
@@ -203,8 +191,9 @@ class Polling {
         &timer_, [](uv_timer_t* handle) { of(handle).look_again(true); }, ms, 0);
   }
 
-  void look_again(bool by_timer) {
-    const Verdict verdict = look(uv_hrtime());
+  void look_again(bool by_timer) noexcept {
+    const Verdict verdict = look();
+    if (is_closed_) return;
     if (verdict == Verdict::kAccept) return accept_some();
     if (!by_timer) return;
     if (has_waiting(fd_)) return hold(verdict);
@@ -214,25 +203,30 @@ class Polling {
 
   // Until there is none, or it is another replica's turn. After a batch the loop turns, so that what was
   // accepted is served before more is: a replica that then stands still holds few connections.
-  void accept_some() {
-    const uint64_t now = uv_hrtime();
-    if (takes_turns_) gate_.begin(now);
-    for (int left = is_careful(now) ? 1 : kBatch; !is_closed_; --left) {
-      if (left == 0) return poll();
-      const Verdict verdict = look(uv_hrtime());
+  void accept_some() noexcept {
+    for (int left = batch(); left > 0; --left) {
+      const Verdict verdict = look();
+      if (is_closed_) return;
       if (verdict != Verdict::kAccept) return hold(verdict);
       const int accepted = accept_from(fd_);
       if (accepted >= 0) {
-        accepted_at_ = uv_hrtime();
-        if (takes_turns_) gate_.accepted(accepted_at_);
+        gate_.accepted(uv_hrtime());
         hand_over(accepted);
+        if (is_closed_) return;
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         gate_.nothing_waits();
-        return poll();
+        break;
       } else if (!is_of_one_connection(errno)) {
         return wait_for_room();
       }
     }
+    poll();
+  }
+
+  // What it did before it listened does not count: to start takes long in many a server.
+  int batch() const {
+    const Turn blocked = last_blocked_turn();
+    return blocked.begin > listens_since_ && uv_hrtime() - blocked.end < kWary ? 1 : kBatch;
   }
 
   // Out of descriptors or memory: the connections stay in the backlog, and others may take them meanwhile.
@@ -241,21 +235,16 @@ class Polling {
     stop_polling();
     uv_check_stop(&check_);
     uv_timer_start(
-        &timer_,
-        [](uv_timer_t* handle) {
-          Polling& self = of(handle);
-          self.take_turns(true);
-          self.accept_some();
-        },
-        kNoRoom, 0);
+        &timer_, [](uv_timer_t* handle) { of(handle).accept_some(); }, kNoRoom, 0);
   }
 
   // As a callback of its own: its microtasks run after it, and what it throws is an uncaught exception which
   // does not keep the next connection from being accepted.
   void hand_over(int accepted) {
     Napi::HandleScope scope(env_);
-    const napi_value fd = Napi::Number::New(env_, accepted);
+    napi_value fd = nullptr;
     napi_value taken = nullptr;
+    napi_create_int32(env_, accepted, &fd);
     const napi_status status =
         napi_make_callback(env_, context_, env_.Global(), take_.Value(), 1, &fd, &taken);
     if (status == napi_ok) {
@@ -271,11 +260,10 @@ class Polling {
   }
 
   Napi::Env env_;
-  const int fd_;  // our own duplicate
+  int fd_ = -1;  // our own duplicate
   Gate gate_;
   Napi::FunctionReference take_;
   Napi::FunctionReference has_room_;
-  Napi::FunctionReference has_unread_;
   Napi::AsyncContext context_;
   napi_async_cleanup_hook_handle hook_ = nullptr;
   uv_poll_t poll_;
@@ -284,34 +272,35 @@ class Polling {
   uv_async_t anchor_;
   int open_handles_ = kHandles;
   uint64_t listens_since_ = 0;
-  uint64_t accepted_at_ = 0;
-  bool is_listening_ = false;
   bool takes_turns_ = false;
   bool is_polling_ = false;
   bool is_closed_ = false;
 };
 
-// The object that JavaScript has. Closing it twice, or using it when closed, does nothing.
+// The object that JavaScript has. It listens between start and close; all else does nothing then.
 class Acceptor : public Napi::ObjectWrap<Acceptor> {
  public:
-  // new Acceptor(fd, listener, take, hasRoom, hasUnread)
-  explicit Acceptor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Acceptor>(info) {
+  // new Acceptor(fd, listener, take, hasRoom)
+  explicit Acceptor(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<Acceptor>(info), socket_(info[0].As<Napi::Number>().Int32Value()) {
     const Napi::Env env = info.Env();
     const uint32_t listener = info[1].As<Napi::Number>().Uint32Value();
     if (mapping().base == nullptr) throw Napi::Error::New(env, "this process has no segment");
     if (listener >= kListenerCount) throw Napi::RangeError::New(env, "no such listener");
-    const int fd = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
-    if (fd < 0) throw Napi::Error::New(env, "the listening socket cannot be duplicated");
-    polling_ =
-        new Polling(env, fd, *mapping().base, mapping().base->listeners[listener], mapping().slot,
-                    info[2].As<Napi::Function>(), info[3].As<Napi::Function>(), info[4].As<Napi::Function>());
+    unopened_ =
+        std::make_unique<Polling>(env, *mapping().base, mapping().base->listeners[listener], mapping().slot,
+                                  info[2].As<Napi::Function>(), info[3].As<Napi::Function>());
   }
 
-  void Start(const Napi::CallbackInfo&) {
-    if (polling_ != nullptr) polling_->start();
+  // start(): 0, or the negative errno. Another try may go better then.
+  Napi::Value Start(const Napi::CallbackInfo& info) {
+    const int error = unopened_ == nullptr ? 0 : unopened_->open(socket_);
+    if (unopened_ != nullptr && error == 0) polling_ = unopened_.release();
+    return Napi::Number::New(info.Env(), error);
   }
 
   void Close(const Napi::CallbackInfo&) {
+    unopened_.reset();
     if (polling_ != nullptr) polling_->close();
     polling_ = nullptr;
   }
@@ -329,7 +318,9 @@ class Acceptor : public Napi::ObjectWrap<Acceptor> {
   }
 
  private:
-  Polling* polling_ = nullptr;
+  const int socket_;
+  std::unique_ptr<Polling> unopened_;  // before start
+  Polling* polling_ = nullptr;         // from then on
 };
 
 }  // namespace

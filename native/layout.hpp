@@ -10,7 +10,7 @@
 namespace ballermann {
 
 inline constexpr uint32_t kMagic = 0x4c4c4142;  // "BALL" in memory
-inline constexpr uint32_t kLayoutVersion = 3;   // raise it with any change below
+inline constexpr uint32_t kLayoutVersion = 4;   // raise it with any change below
 inline constexpr uint32_t kMaxReplicas = 1024;
 inline constexpr uint32_t kSlotCount = kMaxReplicas + 1;  // slot 0 belongs to the primary
 inline constexpr uint32_t kPoolCount = 64;
@@ -40,8 +40,9 @@ struct alignas(kCacheLine) Header {
 
 // What a replica is there for, as its primary sees it.
 enum class SlotState : uint32_t {
-  away,     // starting, blocked, leaving or gone: gets nothing new
+  away,     // starting, leaving or gone: gets nothing new
   serving,  // up
+  blocked,  // up, but its event loop did not turn when the primary last looked: nothing new is sent to it
 };
 
 // One process of the cluster. Each cache line has one writer, so nobody's counting slows a neighbour.

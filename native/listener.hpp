@@ -29,9 +29,10 @@ inline constexpr int64_t kPatience = 20'000'000;
 // Of one swap; reached only when somebody spoils the word.
 inline constexpr uint32_t kMaxSwaps = 4096;
 
+// Not whether its event loop turns: that is told by its clock at any time, by its primary later.
 inline bool is_serving(const Slot& slot) {
   return slot.pid.load(std::memory_order_relaxed) != 0 &&
-         slot.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(SlotState::serving) &&
+         slot.state.load(std::memory_order_relaxed) != static_cast<uint32_t>(SlotState::away) &&
          slot.windows.load(std::memory_order_seq_cst) == 0;
 }
 
@@ -64,15 +65,11 @@ class Gate {
   Gate(const Segment& segment, Listener& listener, uint32_t self)
       : segment_(segment), listener_(listener), self_(self) {}
 
-  // Begins to listen, level with the foremost: the others owe it nothing.
-  void join(uint64_t now) {
-    uint32_t start = 0;
-    for_each_other([&](uint32_t slot, uint32_t count) {
-      if (!is_eligible(segment_.slots[slot], now)) return;
-      if (start == 0 || ahead(count, start) > 0) start = count;
-    });
-    set_own(at_least_one(start));
-    could_accept_ = now;
+  // Begins to listen, level with the foremost: the others owe it nothing, nor do they until it can first
+  // accept.
+  void join() {
+    set_own(at_least_one(foremost()));
+    is_owed_ = false;
     uint32_t slots = listener_.slots.load(std::memory_order_relaxed);
     for (uint32_t attempt = 0; attempt < kMaxSwaps && slots <= self_; ++attempt)
       if (listener_.slots.compare_exchange_weak(slots, self_ + 1)) return;
@@ -80,28 +77,16 @@ class Gate {
 
   void leave() { set_own(0); }
 
-  // To be called before a round of looks. Only who was passed over is behind by more than kLead. What it
-  // missed in a moment it gets back, since the others wait for it now. What it missed in a long time, or for
-  // having too much to do, it does not: that would be a burst for this replica and a long wait for the
-  // others.
-  void begin(uint64_t now) {
-    if (!forgoes_ && now - could_accept_ < blocked_after(segment_.slots[self_])) return;
-    forgoes_ = false;
-    uint32_t foremost = own();
-    for_each_other([&](uint32_t slot, uint32_t count) {
-      if (ahead(count, own()) > kLead && ahead(count, foremost) > 0 && is_eligible(segment_.slots[slot], now))
-        foremost = count;
-    });
-    if (foremost != own()) set_own(at_least_one(foremost - kLead));
-  }
-
+  // Only of one that has joined and has not left.
   Verdict look(uint64_t now) {
     const Slot& slot = segment_.slots[self_];
     if (!is_serving(slot)) return Verdict::kNotServing;
     if (is_overloaded(slot)) {
-      forgoes_ = true;
+      is_owed_ = false;
       return Verdict::kNotServing;
     }
+    if (!is_owed_ || now - could_accept_ >= blocked_after(slot)) forgo();
+    is_owed_ = true;
     could_accept_ = now;
     Verdict verdict = Verdict::kAccept;
     const int32_t over_idle = lead_over_idle(now);
@@ -139,6 +124,25 @@ class Gate {
   uint32_t own() const { return listener_.accepted[self_].load(std::memory_order_relaxed); }
 
   void set_own(uint32_t count) { listener_.accepted[self_].store(count, std::memory_order_relaxed); }
+
+  // The count of the foremost that listens, this replica included. Whether that one could accept now says
+  // nothing of how many the others have had.
+  uint32_t foremost() const {
+    uint32_t most = own();
+    for_each_other([&](uint32_t slot, uint32_t count) {
+      if (segment_.slots[slot].pid.load(std::memory_order_relaxed) == 0) return;  // its process is gone
+      if (most == 0 || ahead(count, most) > 0) most = count;
+    });
+    return most;
+  }
+
+  // What this replica missed in a moment it gets back, since the others wait for it now. What it missed in a
+  // long time, or for having too much to do, it does not: that would be a burst for this replica and a long
+  // wait for the others. Only who was passed over is behind by more than kLead.
+  void forgo() {
+    const uint32_t most = foremost();
+    if (ahead(most, own()) > kLead) set_own(at_least_one(most - kLead));
+  }
 
   template <typename See>
   void for_each_other(See see) const {
@@ -182,7 +186,7 @@ class Gate {
   Listener& listener_;
   const uint32_t self_;
   uint64_t could_accept_ = 0;  // when this replica last could have
-  bool forgoes_ = false;       // it had too much to do since then
+  bool is_owed_ = false;       // what it has missed since then
   double recent_ = 0;
   uint64_t recent_at_ = 0;
   uint32_t round_ = 1;

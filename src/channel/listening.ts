@@ -90,6 +90,22 @@ export function listenerOf(message: unknown): number | undefined {
   return cmd === 'NODE_CLUSTER' && ack !== undefined ? listener : undefined;
 }
 
+/** A message whose socket did not arrive: the answer to a server that is to listen, or a connection for it. */
+type Lost =
+  | Pick<ListenAnswer, 'cmd' | 'ack' | 'key'>
+  | { readonly cmd: 'NODE_CLUSTER'; readonly act: 'newconn'; readonly seq: number };
+
+/** What Node's own envelope of a socket has in it; undefined where it is another message. */
+export function lostBy(message: unknown): Lost | undefined {
+  const { cmd, msg } = (message ?? {}) as { cmd?: unknown; msg?: Record<string, unknown> };
+  if (cmd !== 'NODE_HANDLE' || msg?.['cmd'] !== 'NODE_CLUSTER') return undefined;
+  const { ack, key, act, seq } = msg;
+  if (Number.isInteger(ack) && typeof key === 'string')
+    return { cmd: 'NODE_CLUSTER', ack: ack as number, key };
+  if (act === 'newconn' && Number.isInteger(seq)) return { cmd: 'NODE_CLUSTER', act, seq: seq as number };
+  return undefined;
+}
+
 function hasAct(message: unknown, act: string): message is Record<string, unknown> {
   if (typeof message !== 'object' || message === null) return false;
   const { cmd, act: found } = message as { cmd?: unknown; act?: unknown };

@@ -94,10 +94,9 @@ export class Slot {
     return Atomics.load(this.#segment.longs, this.#loopIdle);
   }
 
-  /** Whether the replica is to get anything new. */
-  set serving(serving: boolean) {
-    const { slotState } = this.#segment.addon.layout;
-    Atomics.store(this.#words, this.#word(slotState), serving ? SlotState.serving : SlotState.away);
+  /** Whether the replica is to get anything new; what `blocked` means stands in native/layout.hpp. */
+  set state(state: keyof typeof SlotState) {
+    Atomics.store(this.#words, this.#word(this.#segment.addon.layout.slotState), SlotState[state]);
   }
 
   /** Open windows over the replica's supervisor. Sequentially consistent: a request counts first, then looks here. */

@@ -38,7 +38,7 @@ class Replicas {
       gates_.emplace_back(segment(), listener(), slot);
       of(slot).pid = 1000 + slot;
       of(slot).state = static_cast<uint32_t>(SlotState::serving);
-      gate(slot).join(now);
+      gate(slot).join();
       if (start != 0) listener().accepted[slot] = start;
     }
   }
@@ -58,7 +58,6 @@ class Replicas {
 
   // A replica finds a connection, and accepts it if it may.
   Verdict offer(uint32_t slot) {
-    gate(slot).begin(now);
     const Verdict verdict = gate(slot).look(now);
     if (verdict == Verdict::kAccept) {
       gate(slot).accepted(now);
@@ -259,23 +258,135 @@ void who_sleeps_for_want_of_connections_has_a_good_reason() {
   is(replicas.offer(1), Verdict::kAccept, "but not when one waits for as long");
 }
 
+// Why a replica may accept nothing for some time, and the end of it.
+struct Hindrance {
+  const char* what;
+  void (*begin)(Slot&, uint64_t now);
+  void (*end)(Slot&);
+};
+
+constexpr Hindrance kHindrances[] = {
+    {"not there to serve", [](Slot& slot, uint64_t) { slot.state = static_cast<uint32_t>(SlotState::away); },
+     [](Slot& slot) { slot.state = static_cast<uint32_t>(SlotState::serving); }},
+    {"a window", [](Slot& slot, uint64_t) { slot.windows = 1; }, [](Slot& slot) { slot.windows = 0; }},
+    {"a full queue", [](Slot& slot, uint64_t) { slot.max_queue = slot.unfinished = 3; },
+     [](Slot& slot) { slot.unfinished = 0; }},
+    {"a long turn", [](Slot& slot, uint64_t now) { slot.loop_clock = now - kPatience; },
+     [](Slot& slot) { slot.loop_clock = 0; }},
+    {"a long turn that the primary has seen",
+     [](Slot& slot, uint64_t now) {
+       slot.loop_clock = now - 1000 * kPatience;
+       slot.state = static_cast<uint32_t>(SlotState::blocked);
+     },
+     [](Slot& slot) {
+       slot.loop_clock = 0;
+       slot.state = static_cast<uint32_t>(SlotState::serving);
+     }},
+};
+
 void who_joins_is_level_with_the_foremost() {
-  Replicas replicas(4);
-  replicas.of(3).state = static_cast<uint32_t>(SlotState::away);
-  replicas.of(4).state = static_cast<uint32_t>(SlotState::away);
-  replicas.gate(4).leave();
+  Replicas replicas(3);
+  replicas.gate(3).leave();
   for (uint32_t i = 0; i < 1000; ++i) {
     replicas.pass(kSlow);
     if (replicas.offer(1) != Verdict::kAccept) replicas.offer(2);
   }
   equal(replicas.taken[1], 500, "half");
-  replicas.listener().accepted[3] += 5000;  // ahead, but it cannot accept
-  replicas.of(4).state = static_cast<uint32_t>(SlotState::serving);
-  replicas.gate(4).join(replicas.now);
+  replicas.gate(3).join();
   replicas.pass(kSlow);
-  equal(replicas.accepts(4, 100), 1, "it is owed nothing");
+  equal(replicas.accepts(3, 100), 1, "it is owed nothing");
   equal(replicas.accepts(1, 100), 1, "and owes nothing");
   equal(replicas.accepts(2, 100), 2, "level with them, and one ahead");
+}
+
+void who_joins_is_level_with_those_too_that_cannot_accept_now() {
+  for (const Hindrance& hindrance : kHindrances) {
+    Replicas replicas(3);
+    replicas.gate(3).leave();
+    for (const uint32_t slot : {1U, 2U}) {
+      replicas.offer(slot);
+      replicas.listener().accepted[slot] = 1000 * slot;
+      hindrance.begin(replicas.of(slot), replicas.now);
+    }
+    replicas.gate(3).join();
+    equal(replicas.listener().accepted[3], 2000, hindrance.what);
+    for (const uint32_t slot : {1U, 2U}) hindrance.end(replicas.of(slot));
+    equal(replicas.accepts(3, 1000), 0, "the other is behind");
+    for (const uint32_t slot : {2U, 3U})
+      replicas.busy_since(slot, replicas.now);  // so that a lead is the same
+    equal(replicas.accepts(1, 5000), 1000 + kLead, "what it is owed is the other's, and a lead");
+    equal(replicas.accepts(3, 1000), kLead, "level with the foremost, and a lead");
+  }
+}
+
+void who_is_gone_is_no_measure() {
+  Replicas replicas(3);
+  replicas.gate(3).leave();
+  replicas.listener().accepted[2] = 5000;
+  replicas.of(2).pid = 0;  // its count will be cleared
+  replicas.gate(3).join();
+  equal(replicas.listener().accepted[3], 1, "level with the other one");
+}
+
+void who_joins_before_it_may_serve_is_owed_nothing_of_the_time_until_then() {
+  for (const uint64_t start : {kMs, 200 * kMs, kSlow}) {
+    Replicas replicas(2);
+    replicas.offer(2);
+    replicas.gate(2).leave();
+    replicas.of(2).state = static_cast<uint32_t>(SlotState::away);
+    replicas.gate(2).join();
+    is(replicas.offer(2), Verdict::kNotServing, "it starts");
+    equal(replicas.accepts(1, 1000), 1000, "the other goes on");
+    replicas.now += start;
+    replicas.of(2).state = static_cast<uint32_t>(SlotState::serving);
+    replicas.busy_since(1, replicas.now);  // at work
+    equal(replicas.accepts(2, 5000), 2 * kLead, "what anyone may be behind, and a lead");
+  }
+}
+
+void who_leaves_and_joins_again_is_owed_nothing_whoever_could_accept() {
+  for (const Hindrance& hindrance : kHindrances) {
+    Replicas replicas(2);
+    replicas.gate(2).leave();
+    equal(replicas.accepts(1, 1000), 1000, "the other goes on");
+    hindrance.begin(replicas.of(1), replicas.now);
+    replicas.gate(2).join();
+    equal(replicas.accepts(2, 100), 100, "alone");
+    hindrance.end(replicas.of(1));
+    replicas.busy_since(2, replicas.now);
+    equal(replicas.accepts(1, 5000), 100 + kLead, "which the other gets back");
+  }
+}
+
+void who_comes_back_while_nobody_else_can_accept_gets_no_burst() {
+  for (const Hindrance& mine : kHindrances) {
+    for (const Hindrance& others : kHindrances) {
+      Replicas replicas(2);
+      replicas.offer(1);
+      replicas.offer(2);
+      mine.begin(replicas.of(2), replicas.now);
+      if (replicas.of(2).loop_clock == 0) replicas.offer(2);  // it looks, and may not
+      equal(replicas.accepts(1, 1000), 1000, "the other goes on");
+      replicas.now += kSlow;
+      others.begin(replicas.of(1), replicas.now);
+      mine.end(replicas.of(2));
+      is(replicas.offer(2), Verdict::kAccept, mine.what);
+      others.end(replicas.of(1));
+      replicas.busy_since(1, replicas.now);  // at work
+      equal(replicas.accepts(2, 5000), 2 * kLead - 1, others.what);
+    }
+  }
+}
+
+void whether_the_primary_has_seen_a_loop_turn_again_is_all_the_same() {
+  Replicas replicas(2);
+  replicas.of(2).state = static_cast<uint32_t>(SlotState::blocked);
+  replicas.accepts(1, 1);
+  is(replicas.offer(1), Verdict::kAhead, "waited for, since its clock says that it turns");
+  is(replicas.offer(2), Verdict::kAccept, "as soon as it turns");
+  replicas.busy_since(2, replicas.now);
+  replicas.now += kPatience;
+  equal(replicas.accepts(1, 100), 100, "passed over, since it does not");
 }
 
 void who_has_left_is_not_waited_for() {
@@ -283,7 +394,7 @@ void who_has_left_is_not_waited_for() {
   replicas.gate(2).leave();
   replicas.gate(3).leave();
   equal(replicas.accepts(1, 100), 100, "alone");
-  replicas.gate(2).join(replicas.now);
+  replicas.gate(2).join();
   replicas.pass(kSlow);
   equal(replicas.accepts(2, 1), 1, "one");
   is(replicas.offer(2), Verdict::kAhead, "the other's turn");
@@ -316,6 +427,8 @@ void a_moment_is_given_back_and_a_long_time_is_not() {
 
 void what_was_missed_for_having_too_much_to_do_is_not_given_back() {
   Replicas replicas(2);
+  replicas.offer(1);
+  replicas.offer(2);
   replicas.of(2).max_queue = 3;
   replicas.of(2).unfinished = 3;
   replicas.offer(2);
@@ -332,26 +445,21 @@ void what_was_missed_for_having_too_much_to_do_is_not_given_back() {
   equal(replicas.accepts(2, 1000), 1000, "a moment is given back as ever");
 }
 
-void nobody_is_given_more_than_he_is_behind() {
+void what_anyone_may_be_behind_stays() {
   Replicas replicas(3);
-  replicas.busy_since(1, replicas.now);
-  replicas.busy_since(3, replicas.now);
+  for (const uint32_t slot : {1U, 3U}) replicas.busy_since(slot, replicas.now);
   equal(replicas.accepts(2, 10), 10, "not so far ahead");
   replicas.now += kSlow;
   const uint32_t before = replicas.listener().accepted[1];
-  replicas.gate(1).begin(replicas.now);
-  equal(replicas.listener().accepted[1], before, "what anyone may be behind stays");
-  replicas.listener().accepted[3] += 1000;
-  replicas.of(3).state = static_cast<uint32_t>(SlotState::away);
-  replicas.gate(1).begin(replicas.now);
-  equal(replicas.listener().accepted[1], before, "who cannot accept is no measure");
+  replicas.gate(1).look(replicas.now);
+  equal(replicas.listener().accepted[1], before, "however long it was away");
 }
 
 void a_listener_that_somebody_spoils_is_read_within_its_bounds() {
   Replicas replicas(2);
   replicas.listener().slots = 0xffff'ffff;
   replicas.accepts(1, 100);
-  replicas.gate(2).join(replicas.now);
+  replicas.gate(2).join();
   equal(replicas.listener().slots, 0xffff'ffff, "only raised");
 }
 
@@ -374,10 +482,16 @@ constexpr Scenario kScenarios[] = {
     SCENARIO(who_says_that_it_waits_for_work_and_does_not_is_stopped),
     SCENARIO(who_sleeps_for_want_of_connections_has_a_good_reason),
     SCENARIO(who_joins_is_level_with_the_foremost),
+    SCENARIO(who_joins_is_level_with_those_too_that_cannot_accept_now),
+    SCENARIO(who_is_gone_is_no_measure),
+    SCENARIO(who_joins_before_it_may_serve_is_owed_nothing_of_the_time_until_then),
+    SCENARIO(who_leaves_and_joins_again_is_owed_nothing_whoever_could_accept),
+    SCENARIO(who_comes_back_while_nobody_else_can_accept_gets_no_burst),
+    SCENARIO(whether_the_primary_has_seen_a_loop_turn_again_is_all_the_same),
     SCENARIO(who_has_left_is_not_waited_for),
     SCENARIO(a_moment_is_given_back_and_a_long_time_is_not),
     SCENARIO(what_was_missed_for_having_too_much_to_do_is_not_given_back),
-    SCENARIO(nobody_is_given_more_than_he_is_behind),
+    SCENARIO(what_anyone_may_be_behind_stays),
     SCENARIO(a_listener_that_somebody_spoils_is_read_within_its_bounds),
 };
 

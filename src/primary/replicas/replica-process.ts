@@ -165,7 +165,7 @@ export class ReplicaProcess {
 
   set blocked(blocked: boolean) {
     this.#blocked = blocked;
-    this.#slot.serving = !blocked;
+    if (this.#state === 'up') this.#slot.state = blocked ? 'blocked' : 'serving';
   }
 
   /** What can be seen of its event loop now. */
@@ -224,7 +224,7 @@ export class ReplicaProcess {
     if (this.#state === 'starting') this.kill(); // nothing has gone through it
     if (this.#state === 'up') {
       this.#state = 'stopping';
-      this.#slot.serving = false;
+      this.#slot.state = 'away';
       this.#worker.exitedAfterDisconnect = true; // Node's own word for a voluntary exit
       this.post(['stop', reason]);
       const timer = setTimeout(() => {
@@ -288,7 +288,7 @@ export class ReplicaProcess {
   #ready(): void {
     if (this.#state !== 'starting') return;
     this.#state = 'up';
-    this.#slot.serving = true;
+    this.#slot.state = 'serving';
     this.#utilization = new Utilization(this.#slot.idle, hrtime.bigint());
     this.#owner.ready(this);
   }

@@ -6,12 +6,22 @@
 
 import cluster from 'node:cluster';
 import { Server } from 'node:net';
-import { LISTEN, listenerOf } from '../../channel/listening.js';
+import { constants } from 'node:os';
+import {
+  type CloseNotice,
+  type HandoverAnswer,
+  LISTEN,
+  type ListenAnswer,
+  listenerOf,
+  lostBy,
+} from '../../channel/listening.js';
 import type { Segment } from '../../memory/segment.js';
 
 /** What net.Server has of a listening socket: Node's internal TCP or Pipe. */
 interface ServerHandle {
-  readonly constructor: new (type: number) => Connection;
+  readonly constructor: (new (
+    type: number,
+  ) => Connection) & { readonly prototype: Pick<ServerHandle, 'close'> };
   readonly fd: number;
   onconnection(error: number, connection: Connection): void;
   listen(backlog: number): number;
@@ -22,9 +32,6 @@ interface ServerHandle {
 }
 
 interface Connection {
-  /** -1 once it is closed. */
-  readonly fd: number;
-  readonly bytesRead: number;
   open(fd: number): number;
 }
 
@@ -56,9 +63,9 @@ export function balanceListening(segment: Segment, sticky: boolean): void {
   const listeners = new WeakMap<object, number>();
   // Before Node's own listener, which calls back with the handle alone.
   process.prependListener('internalMessage' as 'message', (message: unknown, handle: unknown) => {
+    if (handle === undefined || handle === null) return answerForLost(message);
     const listener = listenerOf(message);
-    if (listener !== undefined && typeof handle === 'object' && handle !== null)
-      listeners.set(handle, listener);
+    if (listener !== undefined) listeners.set(handle, listener);
   });
   seam._getServer = function (server, options, callback) {
     if (!isOurs(server, options)) return getServer.call(this, server, options, callback);
@@ -78,12 +85,10 @@ function isOurs(server: unknown, { fd, addressType }: Options): server is Limite
 
 /** The handle itself never listens: its connections come from the acceptor. */
 function balance(handle: ServerHandle, listener: number, { addon }: Segment, server: Limited): void {
-  const { constructor: Handle, close } = handle;
-  let last: Connection | undefined;
+  const { constructor: Handle, close: closeAndTell } = handle;
   const take = (fd: number): boolean => {
     const connection = new Handle(SOCKET);
     if (connection.open(fd) !== 0) return false;
-    last = connection;
     handle.onconnection(0, connection);
     return true;
   };
@@ -91,21 +96,36 @@ function balance(handle: ServerHandle, listener: number, { addon }: Segment, ser
   const hasRoom = (): boolean =>
     !(server.maxConnections && server._connections >= server.maxConnections) ||
     server.dropMaxConnection === true;
-  const hasUnread = (): boolean => last !== undefined && last.fd >= 0 && last.bytesRead === 0;
-  const acceptor = new addon.Acceptor(handle.fd, listener, take, hasRoom, hasUnread);
+  const acceptor = new addon.Acceptor(handle.fd, listener, take, hasRoom);
   Object.assign(handle, {
-    listen() {
-      acceptor.start(); // the primary has called listen(2)
-      return 0;
-    },
+    listen: () => acceptor.start(), // the primary has called listen(2)
     close(callback?: () => void) {
       acceptor.close();
-      close.call(handle, callback);
+      Handle.prototype.close.call(handle, callback); // before the primary knows, who may then bind the port anew
+      closeAndTell.call(handle);
     },
     ref: () => acceptor.ref(),
     unref: () => acceptor.unref(),
     hasRef: () => acceptor.hasRef(),
   });
+}
+
+/**
+ * The system gives a process that has no free descriptor (EMFILE) a message without the socket that was sent with it. Node
+ * drops such a message, so that the server would wait for ever, and so would the client of a connection.
+ */
+function answerForLost(message: unknown): void {
+  const lost = lostBy(message);
+  if (lost === undefined) return;
+  if ('ack' in lost) {
+    const answer: ListenAnswer = { ...lost, errno: -constants.errno.EMFILE, data: null };
+    const notice: CloseNotice = { cmd: 'NODE_CLUSTER', act: 'close', key: lost.key };
+    process.send?.(notice, undefined, undefined, () => {}); // it counts us among those that listen
+    process.emit('internalMessage' as 'message', answer, undefined);
+  } else {
+    const answer: HandoverAnswer = { cmd: 'NODE_CLUSTER', ack: lost.seq, accepted: false };
+    process.send?.(answer, undefined, undefined, () => {});
+  }
 }
 
 let warned = false;
