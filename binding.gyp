@@ -13,7 +13,7 @@
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
       'defines': [
         'NAPI_VERSION=8',
-        'NAPI_CPP_EXCEPTIONS',
+        'NODE_ADDON_API_CPP_EXCEPTIONS_ALL',  # what the standard library throws, too, is an error in JavaScript
         'NODE_ADDON_API_DISABLE_DEPRECATED',
       ],
       # Node's own common.gypi asks for an older standard and for no exceptions. Both go first.

@@ -58,8 +58,8 @@ Name name_arg(const Napi::CallbackInfo& info) {
   return name;
 }
 
-Napi::Value index_or_undefined(Napi::Env env, uint32_t index) {
-  return index < kPoolCount ? Napi::Number::New(env, index) : env.Undefined();
+Napi::Value index_or_undefined(Napi::Env env, uint32_t index, uint32_t count) {
+  return index < count ? Napi::Number::New(env, index) : env.Undefined();
 }
 
 Napi::Value CreateSegment(const Napi::CallbackInfo& info) {
@@ -72,17 +72,33 @@ void AttachSegment(const Napi::CallbackInfo& info) {
                  info[1].As<Napi::Number>().Uint32Value());
 }
 
+Napi::Value TakeSlot(const Napi::CallbackInfo& info) {
+  return index_or_undefined(info.Env(), take_slot(), kSlotCount);
+}
+
+void GiveSlotBack(const Napi::CallbackInfo& info) {
+  give_slot_back(info[0].As<Napi::Number>().Uint32Value());
+}
+
+Napi::Value TakeListener(const Napi::CallbackInfo& info) {
+  return index_or_undefined(info.Env(), take_listener(), kListenerCount);
+}
+
+void GiveListenerBack(const Napi::CallbackInfo& info) {
+  give_listener_back(info[0].As<Napi::Number>().Uint32Value());
+}
+
 Napi::Value SharedMemory(const Napi::CallbackInfo& info) { return shared_array_buffer(info.Env()); }
 
 Napi::Value OpenRing(const Napi::CallbackInfo& info) {
   const uint32_t max_queue = info[1].As<Napi::Number>().Uint32Value();
   const bool least_queue = info[2].As<Napi::Boolean>().Value();
-  return index_or_undefined(info.Env(),
-                            open_ring(segment(info.Env()), name_arg(info), max_queue, least_queue));
+  return index_or_undefined(
+      info.Env(), open_ring(segment(info.Env()), name_arg(info), max_queue, least_queue), kPoolCount);
 }
 
 Napi::Value FindRing(const Napi::CallbackInfo& info) {
-  return index_or_undefined(info.Env(), find_ring(segment(info.Env()), name_arg(info)));
+  return index_or_undefined(info.Env(), find_ring(segment(info.Env()), name_arg(info)), kPoolCount);
 }
 
 void CloseRing(const Napi::CallbackInfo& info) { close_ring(ring_arg(info)); }
@@ -230,6 +246,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("layout", layout_object(env));
   exports.Set("createSegment", Napi::Function::New<CreateSegment>(env, "createSegment"));
   exports.Set("attachSegment", Napi::Function::New<AttachSegment>(env, "attachSegment"));
+  exports.Set("takeSlot", Napi::Function::New<TakeSlot>(env, "takeSlot"));
+  exports.Set("giveSlotBack", Napi::Function::New<GiveSlotBack>(env, "giveSlotBack"));
+  exports.Set("takeListener", Napi::Function::New<TakeListener>(env, "takeListener"));
+  exports.Set("giveListenerBack", Napi::Function::New<GiveListenerBack>(env, "giveListenerBack"));
   exports.Set("sharedMemory", Napi::Function::New<SharedMemory>(env, "sharedMemory"));
   exports.Set("openRing", Napi::Function::New<OpenRing>(env, "openRing"));
   exports.Set("findRing", Napi::Function::New<FindRing>(env, "findRing"));

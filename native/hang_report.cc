@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <memory>
+#include <system_error>
 #include <thread>
 
 namespace ballermann {
@@ -24,6 +26,11 @@ struct Reporter {
   std::string path;
   int ends[2] = {-1, -1};  // of the pipe: reads, writes
   std::thread thread;
+
+  ~Reporter() {
+    for (const int end : ends)
+      if (end >= 0) close(end);
+  }
 };
 
 constexpr char kReport = 'r';
@@ -61,7 +68,7 @@ v8::Local<v8::String> text(v8::Isolate* isolate, const std::string& value) {
 }
 
 // On the main thread, between two steps of its JavaScript.
-void write_report(v8::Isolate* isolate, void* data) {
+void write_report(v8::Isolate* isolate, void* data) noexcept {
   const Reporter& reporter = *static_cast<Reporter*>(data);
   const v8::HandleScope scope(isolate);
   const v8::Local<v8::Context> context = isolate->GetCurrentContext();
@@ -85,8 +92,8 @@ void wait_for_signals(Reporter* reporter) {
   }
 }
 
-void close_pipe(const Reporter& reporter) {
-  for (const int end : reporter.ends) close(end);
+void check(int result, const char* what) {
+  if (result < 0) throw std::system_error(errno, std::generic_category(), what);
 }
 
 // As the environment is torn down. An interrupt that was asked for and not served is served no more: no
@@ -97,29 +104,26 @@ void stop(void* data) {
   pipe_end = -1;
   [[maybe_unused]] const ssize_t written = write(reporter->ends[1], &kEnd, 1);
   reporter->thread.join();
-  close_pipe(*reporter);
   delete reporter;
 }
 
 }  // namespace
 
 void report_on_signal(Napi::Env env, const std::string& path) {
-  Reporter* reporter = new Reporter;
+  auto reporter = std::make_unique<Reporter>();
   reporter->path = path;
-  if (pipe(reporter->ends) != 0) {
-    const Napi::Error error = Napi::Error::New(env, std::string("pipe: ") + std::strerror(errno));
-    delete reporter;
-    throw error;
-  }
-  for (const int end : reporter->ends) fcntl(end, F_SETFD, FD_CLOEXEC);
-  fcntl(reporter->ends[1], F_SETFL, O_NONBLOCK);  // a flood of signals must not stop the handler
+  check(pipe(reporter->ends), "pipe");
+  for (const int end : reporter->ends) check(fcntl(end, F_SETFD, FD_CLOEXEC), "fcntl(FD_CLOEXEC)");
+  // A flood of signals must not stop the handler.
+  check(fcntl(reporter->ends[1], F_SETFL, O_NONBLOCK), "fcntl(O_NONBLOCK)");
+  reporter->thread = std::thread(wait_for_signals, reporter.get());
   pipe_end = reporter->ends[1];
-  reporter->thread = std::thread(wait_for_signals, reporter);
+  napi_add_env_cleanup_hook(env, stop, reporter.get());
+  reporter.release();  // stop() has it now
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  sigaction(SIGURG, &action, nullptr);
-  napi_add_env_cleanup_hook(env, stop, reporter);
+  check(sigaction(SIGURG, &action, nullptr), "sigaction");
 }
 
 }  // namespace ballermann

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <v8.h>
 
+#include <bitset>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -18,6 +19,24 @@ namespace {
 std::mutex mutex;
 Mapping mapped;
 std::shared_ptr<v8::BackingStore> backing_store;
+std::bitset<kSlotCount> taken_slots{1};  // slot 0 is the primary's
+std::bitset<kListenerCount> taken_listeners;
+
+// @return the first that is free, taken now; the size where none is.
+template <size_t Size>
+uint32_t take_first(std::bitset<Size>& taken) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  uint32_t index = 0;
+  while (index < Size && taken[index]) ++index;
+  if (index < Size) taken.set(index);
+  return index;
+}
+
+template <size_t Size>
+void give_back(std::bitset<Size>& taken, uint32_t index) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (index < Size) taken.reset(index);
+}
 
 Napi::Error system_error(Napi::Env env, const char* what) {
   return Napi::Error::New(env, std::string(what) + ": " + std::strerror(errno));
@@ -37,9 +56,12 @@ int anonymous_file(Napi::Env env) {
 #else
   const std::string name = "/ballermann." + std::to_string(getpid());
   const int fd = shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
-  if (fd < 0) throw system_error(env, "shm_open");
-  shm_unlink(name.c_str());
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  if (fd < 0) throw system_error(env, "shm_open");  // it is close-on-exec by itself
+  if (shm_unlink(name.c_str()) != 0) {
+    const Napi::Error error = system_error(env, "shm_unlink");
+    close(fd);
+    throw error;
+  }
 #endif
   if (ftruncate(fd, sizeof(Segment)) != 0) {
     const Napi::Error error = system_error(env, "ftruncate");
@@ -56,10 +78,19 @@ int anonymous_file(Napi::Env env) {
   return fd;
 }
 
-void* map(Napi::Env env, int fd) {
-  void* memory = mmap(nullptr, sizeof(Segment), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (memory == MAP_FAILED) throw system_error(env, "mmap");
-  return memory;
+// @return MAP_FAILED where the system refuses.
+void* map(int fd, size_t bytes) { return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0); }
+
+// By mapping it: macOS reads no shared memory by its descriptor.
+// @return a header that no segment has, where the file is none.
+Header header_of(int fd, size_t file_bytes) {
+  Header header{};
+  if (file_bytes < sizeof header) return header;
+  void* memory = map(fd, sizeof header);
+  if (memory == MAP_FAILED) return header;
+  std::memcpy(&header, memory, sizeof header);
+  munmap(memory, sizeof header);
+  return header;
 }
 
 void adopt(void* memory, int fd, uint32_t slot) {
@@ -85,12 +116,11 @@ void create_segment(Napi::Env env) {
     return;
   }
   const int fd = anonymous_file(env);
-  void* memory = nullptr;
-  try {
-    memory = map(env, fd);
-  } catch (...) {
+  void* memory = map(fd, sizeof(Segment));
+  if (memory == MAP_FAILED) {
+    const Napi::Error error = system_error(env, "mmap");
     close(fd);
-    throw;
+    throw error;
   }
   static_cast<Segment*>(memory)->header = this_layout();  // the rest is zero, as the system gives it
   adopt(memory, fd, 0);
@@ -102,21 +132,29 @@ void attach_segment(Napi::Env env, int fd, uint32_t slot) {
   if (slot >= kSlotCount)
     throw protocol_error(env, "slot " + std::to_string(slot) + " is not in the segment");
   const Header ours = this_layout();
-  Header theirs{};
   struct stat file {};
-  const bool readable =
-      fstat(fd, &file) == 0 && pread(fd, &theirs, sizeof theirs, 0) == static_cast<ssize_t>(sizeof theirs);
-  if (!readable || theirs.magic != kMagic) {
+  const size_t file_bytes = fstat(fd, &file) == 0 ? static_cast<size_t>(file.st_size) : 0;
+  const Header theirs = header_of(fd, file_bytes);
+  if (theirs.magic != kMagic) {
     throw protocol_error(env, "file descriptor " + std::to_string(fd) + " is not a ballermann segment");
   }
-  if (!compatible(theirs) || static_cast<uint64_t>(file.st_size) < sizeof(Segment)) {
+  if (!compatible(theirs) || file_bytes < sizeof(Segment)) {
     throw protocol_error(env, "the primary's segment has " + describe(theirs) + ", this process needs " +
                                   describe(ours) + ": install the same ballermann in both");
   }
-  void* memory = map(env, fd);
+  void* memory = map(fd, sizeof(Segment));
+  if (memory == MAP_FAILED) throw system_error(env, "mmap");
   close(fd);  // the mapping keeps the memory; no grandchild can inherit the descriptor
   adopt(memory, -1, slot);
 }
+
+uint32_t take_slot() { return take_first(taken_slots); }
+
+void give_slot_back(uint32_t slot) { give_back(taken_slots, slot); }
+
+uint32_t take_listener() { return take_first(taken_listeners); }
+
+void give_listener_back(uint32_t listener) { give_back(taken_listeners, listener); }
 
 Napi::Value shared_array_buffer(Napi::Env env) {
   const std::lock_guard<std::mutex> lock(mutex);

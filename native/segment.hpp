@@ -24,6 +24,14 @@ void create_segment(Napi::Env env);
 // ERR_PROTOCOL that names both layouts where they differ; nothing is mapped then.
 void attach_segment(Napi::Env env, int fd, uint32_t slot);
 
+// Primary: a slot, or a listener, of its segment that nobody has; kSlotCount, or kListenerCount, where all
+// are taken. Kept here since a process has one addon for its one segment, however often the modules above it
+// are loaded.
+uint32_t take_slot();
+void give_slot_back(uint32_t slot);
+uint32_t take_listener();
+void give_listener_back(uint32_t listener);
+
 // A SharedArrayBuffer over the mapping, for the calling thread's isolate.
 Napi::Value shared_array_buffer(Napi::Env env);
 

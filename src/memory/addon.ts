@@ -61,6 +61,7 @@ export const Claimed = {
 export const SlotState = {
   away: 0,
   serving: 1,
+  blocked: 2,
 } as const;
 
 export interface Addon {
@@ -70,6 +71,11 @@ export interface Addon {
   /** The descriptor of this process's new segment. */
   createSegment(): number;
   attachSegment(fd: number, slot: number): void;
+  /** Of the primary's segment, one that nobody has; undefined where all are taken. */
+  takeSlot(): number | undefined;
+  giveSlotBack(slot: number): void;
+  takeListener(): number | undefined;
+  giveListenerBack(listener: number): void;
   sharedMemory(): SharedArrayBuffer | undefined;
   openRing(name: string, maxQueue: number, leastQueue: boolean): number | undefined;
   findRing(name: string): number | undefined;
@@ -102,24 +108,26 @@ export interface Addon {
     listener: number,
     take: (fd: number) => boolean,
     hasRoom: () => boolean,
-    hasUnread: () => boolean,
   ) => Acceptor;
 }
 
 /**
  * Accepts connections of a listening socket (by a duplicate of `fd`) in turn with the other replicas that do, and hands
  * each to `take`, which answers whether it has taken the descriptor. While `hasRoom` answers false it leaves them to the
- * others, or in the backlog. Where this process was blocked lately it waits a moment while `hasUnread` answers that the
- * last one that was taken has sent nothing yet. Keeps the event loop alive unless told otherwise.
+ * others, or in the backlog. Keeps the event loop alive unless told otherwise.
  */
 export interface Acceptor {
-  start(): void;
+  /** 0, or the negative errno: it does not listen then. */
+  start(): number;
   /** For good. */
   close(): void;
   ref(): void;
   unref(): void;
   hasRef(): boolean;
 }
+
+/** Of `Layout` and `Addon` that this module knows; as native/layout.hpp states it. */
+const VERSION = 4;
 
 const candidates = ['build/Release/ballermann.node', 'build/Debug/ballermann.node'];
 
@@ -164,14 +172,23 @@ function load(): { addon: Addon; path: string } {
       const path = place();
       const module = { exports: {} as Addon };
       process.dlopen(module, path);
-      const { abi } = module.exports;
-      if (abi === process.versions.modules) return { addon: module.exports, path };
-      failures.push(new Error(`${path} is built for ABI ${abi}, this Node has ${process.versions.modules}`));
+      checkVersions(path, module.exports);
+      return { addon: module.exports, path };
     } catch (error) {
+      if (error instanceof BallermannError && error.code === 'ERR_PROTOCOL') throw error;
       failures.push(error);
     }
   }
   throw unavailable(failures);
+}
+
+/** @throws BallermannError ERR_PROTOCOL for the addon of a copy of this package that is of another version. */
+function checkVersions(path: string, { abi, layout }: Addon): void {
+  if (abi !== process.versions.modules)
+    throw new Error(`${path} is built for ABI ${abi}, this Node has ${process.versions.modules}`);
+  if (layout.version === VERSION) return;
+  const text = `${path} is of version ${layout.version}, this copy of ballermann needs ${VERSION}: install one`;
+  throw path === getEnvironmentData(OF_ALL_COPIES) ? new BallermannError('ERR_PROTOCOL', text) : new Error(text);
 }
 
 function places(): (() => string)[] {

@@ -1,15 +1,12 @@
 /** Pools as seen from replicas and worker threads: found by name in the segment, read there, never published. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { checkFunction } from '../arguments.js';
 import { noSuchPool, poolRefusal, type Refusal } from '../errors.js';
 import { type TransactionOptions, transactionOptions } from '../options.js';
+import { Pause } from './pause.js';
 import { Rotation } from './rotation.js';
 import { Segment } from './segment.js';
 import { type CountedPool, transact } from './transactions.js';
-
-/** How often a transaction looks whether a window has ended: no notice of it crosses threads and processes. */
-const POLL = 2; // ms
 
 export class AttachedPools {
   readonly #pools = new Map<string, CountedPool>();
@@ -53,12 +50,8 @@ export class AttachedPools {
     // The ring may have become another pool's before the rotation noted its epoch: the name tells, looked at after.
     if (segment.addon.findRing(String(name)) !== ring) throw noSuchPool(name);
     const word = segment.ringWord(ring, segment.addon.layout.ringWord);
-    const untilResumed = async (signal: AbortSignal): Promise<void> => {
-      signal.throwIfAborted();
-      do await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
-      while (((segment.words[word] as number) & 1) === 1);
-    };
-    return { name, segment, ring, rotation, untilResumed };
+    const pause = new Pause(() => ((segment.words[word] as number) & 1) === 0);
+    return { name, segment, ring, rotation, untilResumed: (signal) => pause.ended(signal) };
   }
 }
 

@@ -72,7 +72,7 @@ export class ReplicaRuntime {
       attachSegment(env.fd, env.slot);
       const segment = Segment.require();
       segment.addon.startLoopClock();
-      if (env.report !== undefined) segment.addon.reportOnSignal(env.report);
+      if (env.report !== undefined) reportHangs(segment, env.report);
       segment.addon.dieWithLifeline(env.lifeline);
       const runtime = new ReplicaRuntime(env, segment);
       if (env.listen === 'balanced') balanceListening(segment, env.sticky);
@@ -198,6 +198,12 @@ export class ReplicaRuntime {
     await disconnected;
     process.exit();
   }
+}
+
+/** Without this, Node asks DNS for the name of each socket's peer, one after another, and the report comes too late. */
+function reportHangs({ addon }: Segment, path: string): void {
+  (process.report as { excludeNetwork?: boolean }).excludeNetwork = true;
+  addon.reportOnSignal(path);
 }
 
 /** Tells the primary why the process is about to end: written at once, there is no later turn. */

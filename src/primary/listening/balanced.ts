@@ -6,12 +6,14 @@ import type { Segment } from '../../memory/segment.js';
 import { type ListeningSocket, sendable } from './listening-socket.js';
 
 export class BalancedListener {
+  readonly #segment: Segment;
   readonly #key: string;
   readonly #socket: ListeningSocket;
   readonly #index: number;
 
   /** @param index of a listener of the segment, taken from `takeIndex`. */
-  constructor(key: string, socket: ListeningSocket, index: number) {
+  constructor(segment: Segment, key: string, socket: ListeningSocket, index: number) {
+    this.#segment = segment;
     this.#key = key;
     this.#socket = socket;
     this.#index = index;
@@ -26,22 +28,19 @@ export class BalancedListener {
   remove(): void {} // its count is cleared with its slot, or by itself
 
   close(): void {
-    giveIndexBack(this.#index);
+    giveIndexBack(this.#segment, this.#index);
     this.#socket.close();
   }
 }
 
-let freeIndexes: number[] | undefined;
-
 /** A listener of the segment that nobody uses, cleared; undefined where all are used. */
 export function takeIndex(segment: Segment): number | undefined {
-  freeIndexes ??= Array.from({ length: segment.addon.layout.listenerCount }, (_, i) => i).reverse();
-  const index = freeIndexes.pop();
+  const index = segment.addon.takeListener();
   if (index !== undefined)
     segment.words.fill(0, segment.listenerWord(index), segment.listenerWord(index + 1));
   return index;
 }
 
-export function giveIndexBack(index: number): void {
-  freeIndexes?.push(index);
+export function giveIndexBack({ addon }: Segment, index: number): void {
+  addon.giveListenerBack(index);
 }

@@ -107,8 +107,8 @@ function inTurn(key: string, segment: Segment, query: ListenQuery): Sharing | nu
   const index = takeIndex(segment);
   if (index === undefined) return undefined;
   const socket = bind(query, (bound) => listenWithoutAccepting(bound, query, segment.addon));
-  if (typeof socket !== 'number') return new BalancedListener(key, socket, index);
-  giveIndexBack(index);
+  if (typeof socket !== 'number') return new BalancedListener(segment, key, socket, index);
+  giveIndexBack(segment, index);
   return socket;
 }
 
