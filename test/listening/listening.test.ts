@@ -559,9 +559,84 @@ test('a blocked replica gets no connection while others can, and no burst afterw
   const afterwards = tally(await answers(port, 200, 4)).get(first) ?? 0;
   assert.ok(afterwards >= 50 && afterwards <= 150, `${afterwards} of 200; a burst would be all`);
   await spreadEvenly(supervisor, port, { count: 200, lead: 40, together: 4 });
+
+  // The same where it comes back while the other is blocked.
+  const again = ask(first, 'block', { file: folder.at('again') });
+  await next(supervisor, 'blocked');
+  assert.equal([...new Set(await answers(port, 200, 4))], [second]);
+  const other = ask(second, 'block', { file: folder.at('other') });
+  await next(supervisor, 'blocked');
+  folder.shut('again');
+  await again;
+  assert.equal([...new Set(await answers(port, 4, 1))], [first]);
+  folder.shut('other');
+  await other;
+  const evenly = tally(await answers(port, 200, 4)).get(first) ?? 0;
+  assert.ok(evenly >= 50 && evenly <= 150, `${evenly} of 200; a burst would be all`);
 });
 
-test('a replica that was blocked lately takes silent connections one by one, so that few wait if it is again', async () => {
+test('who begins to listen in a window, when nobody may accept, is level with the others', async () => {
+  await using supervisor = await listeners();
+  await using _pool = await balance(supervisor, 'joined in a window');
+  const [first] = twoPids(supervisor);
+  const port = await portOfAll(supervisor);
+  await answers(port, 600);
+  let joined = 0;
+  await applyWithin('joined in a window', async () => {
+    const up = next<[{ pid: number }]>(supervisor, 'up');
+    await killed(supervisor, first);
+    [{ pid: joined }] = await up;
+    assert.is((await listenIn(joined, { port: 0 })).address.port, port);
+  });
+  const had = tally(await answers(port, 200, 4)).get(joined) ?? 0;
+  assert.ok(had >= 50 && had <= 150, `${had} of 200; all until it has had 300 would be all`);
+});
+
+test('a replica that was blocked accepts as soon as its loop turns, also while the primary stands still', async () => {
+  using folder = new Folder();
+  await using supervisor = await listeners({ replicas: 1, blockedAfter: 250 });
+  const [pid] = upPids(supervisor) as [number];
+  const port = await portOfAll(supervisor);
+  const blocked = ask(pid, 'block', { file: folder.at('blocked') });
+  await next(supervisor, 'blocked');
+  folder.shut('blocked');
+  const client = `require('node:net').connect(${port}, '${HOST}').pipe(process.stdout)`;
+  const { stdout } = spawnSync(process.execPath, ['-e', client], { encoding: 'utf8', timeout: 5_000 });
+  assert.is(Number(stdout), pid);
+  await blocked;
+});
+
+test('a server can be closed and listen on its port again at once, in all replicas', async () => {
+  await using supervisor = await listeners();
+  const pids = twoPids(supervisor);
+  await portOfAll(supervisor);
+  const errors = await Promise.all(pids.map((pid) => ask(pid, 'reopen', { times: 150 })));
+  assert.equal(errors, [undefined, undefined]);
+});
+
+(hasPrlimit ? test : test.skip)(
+  'listen without a free descriptor is an error event, and can be tried again',
+  async () => {
+    await using supervisor = await listeners({ replicas: 1 });
+    const [pid] = upPids(supervisor) as [number];
+    const open = new Set(openFiles(pid).map(({ fd }) => fd));
+    let full = 0; // the limit under which no number is free
+    while (open.has(full)) full++;
+    for (const [free, syscall] of [
+      [0, 'bind'], // the socket does not arrive
+      [1, 'listen'], // it does, and is one too many
+    ] as const) {
+      limitDescriptors(pid, full + free);
+      const { error } = await listenIn(pid, { port: 0 });
+      assert.equal({ code: error?.code, syscall: error?.syscall }, { code: 'EMFILE', syscall });
+      limitDescriptors(pid, 1024);
+    }
+    const { address } = await listenIn(pid, { port: 0 });
+    assert.is(Number(await answerOf(address.port)), pid);
+  },
+);
+
+test('a replica that was blocked lately takes connections one by one, so that few wait if it is again', async () => {
   using folder = new Folder();
   await using supervisor = await listeners({ replicas: 1, blockedAfter: 250 });
   const [pid] = upPids(supervisor) as [number];
@@ -573,7 +648,7 @@ test('a replica that was blocked lately takes silent connections one by one, so 
   folder.open('again');
   folder.shut('blocked');
   await until(() => folder.has('again.accepted'), 'the replica to be blocked again');
-  // One, and another one where 2 ms have passed before the loop came to stand still; 8 in a turn without that.
+  // 8 in a turn without that.
   const taken = await until(() => readFileSync(folder.at('again.accepted'), 'utf8'), 'a number');
   assert.ok(Number(taken) <= 2, `accepted: ${taken}`);
   folder.shut('again');

@@ -1,5 +1,6 @@
 /** The connections of one remote go to one replica: Socket.IO's long polling, which needs it, and what else there is to it. */
 
+import { spawnSync } from 'node:child_process';
 import cluster, { type Address, type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -54,6 +55,23 @@ test('each address has one replica, and the replicas have about as many each', a
   assert.equal(first, second);
   assert.is(tally(first).size, 3);
 });
+
+const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0;
+
+(hasPrlimit ? test : test.skip)(
+  'a connection for a replica that has no descriptor for it waits until it has one',
+  async () => {
+    await using running = await servers({ replicas: 1 });
+    const [pid] = upPids(running.supervisor) as [number];
+    const limit = (count: number) => spawnSync('prlimit', ['--pid', `${pid}`, `--nofile=${count}:`]).status;
+    assert.is(limit(3), 0);
+    const answer = watch(served(running.port));
+    await sleep(100); // to be lost on its way
+    assert.is(answer.settled, false);
+    assert.is(limit(1024), 0);
+    await until(() => answer.settled, 'an answer');
+  },
+);
 
 test('who comes and goes moves only its own', async () => {
   await using running = await servers();
