@@ -116,7 +116,11 @@ void report_on_signal(Napi::Env env, const std::string& path) {
   for (const int end : reporter->ends) check(fcntl(end, F_SETFD, FD_CLOEXEC), "fcntl(FD_CLOEXEC)");
   // A flood of signals must not stop the handler.
   check(fcntl(reporter->ends[1], F_SETFL, O_NONBLOCK), "fcntl(O_NONBLOCK)");
-  reporter->thread = std::thread(wait_for_signals, reporter.get());
+  try {
+    reporter->thread = std::thread(wait_for_signals, reporter.get());
+  } catch (const std::system_error& error) {
+    throw std::system_error(error.code(), "a thread for hang reports");
+  }
   pipe_end = reporter->ends[1];
   napi_add_env_cleanup_hook(env, stop, reporter.get());
   reporter.release();  // stop() has it now

@@ -9,7 +9,14 @@ export const packages = ['g++', 'make', 'python3'];
 
 /** Compiled test files: those that use the segment most, in primary, replicas and worker threads. */
 const TESTS = {
-  short: ['memory/ring', 'memory/segment', 'memory/rotation', 'pools/death', 'memory/hostile-memory'],
+  short: [
+    'memory/ring',
+    'memory/segment',
+    'memory/rotation',
+    'pools/death',
+    'memory/hostile-memory',
+    'listening/listening',
+  ],
   long: [
     'memory/ring',
     'memory/segment',
@@ -21,6 +28,9 @@ const TESTS = {
     'supervision/restart',
     'supervision/shutdown',
     'memory/hostile-memory',
+    'listening/listening',
+    'servers/servers',
+    'liveness/hung',
   ],
 };
 

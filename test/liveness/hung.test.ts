@@ -183,6 +183,7 @@ test('a hung replica writes a diagnostic report first, where that is asked for',
   const { header, javascriptStack } = JSON.parse(readFileSync(report, 'utf8'));
   assert.is(header.processId, spins);
   assert.is(header.trigger, 'Hang');
+  assert.is(header.networkInterfaces, undefined, 'without the network: it would ask DNS');
   assert.match(javascriptStack.stack.join('\n'), /block \(.*fixtures\/gate\.mjs:\d+:\d+\)/);
 
   await stoppedIdle(sleeps);
