@@ -105,8 +105,8 @@ export interface SupervisorOptions {
    */
   hangTimeout?: number;
   /**
-   * Folder for diagnostic reports (as of `process.report`, environment included): a hung replica writes one before it is
-   * killed, if it does so within 2,000 ms. @default none
+   * Folder for diagnostic reports (as of `process.report`, with the environment, without the network): a hung replica
+   * writes one before it is killed, if it does so within 2,000 ms. @default none
    */
   hangReports?: string;
   /** HTTP requests that a replica holds during a window; those past it are answered with 503. @default 10000 */
