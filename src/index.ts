@@ -15,6 +15,7 @@ import { replicaRuntime } from './replica/runtime.js';
 
 export type { Serialization } from './channel/codec.js';
 export type { Listen } from './channel/listening.js';
+export type { WaitReady } from './channel/readiness.js';
 export { BallermannError, type ErrorCode } from './errors.js';
 export type { CallOptions, PingOptions, TransactionOptions } from './options.js';
 export type { Remote, StickyKey } from './primary/listening/sticky.js';

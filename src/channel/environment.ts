@@ -2,6 +2,7 @@
 
 import type { Serialization } from './codec.js';
 import type { Listen } from './listening.js';
+import type { WaitReady } from './readiness.js';
 
 export const REPLICA_ENV = 'BALLERMANN_REPLICA';
 
@@ -19,6 +20,7 @@ export interface ReplicaEnv {
   readonly watchRss: boolean;
   /** Where to write a diagnostic report when the primary asks for one; undefined where it never does. */
   readonly report?: string | undefined;
+  readonly waitReady: WaitReady;
   readonly listen: Listen;
   /** Whether the primary accepts the connections. */
   readonly sticky: boolean;

@@ -20,6 +20,7 @@ import {
   type ToReplica,
   unpack,
 } from '../channel/protocol.js';
+import type { WaitReady } from '../channel/readiness.js';
 import { BallermannError, toErrorData } from '../errors.js';
 import { shareAddon } from '../memory/addon.js';
 import { attachSegment, Segment } from '../memory/segment.js';
@@ -27,7 +28,8 @@ import { ignoreClosedOutput } from '../output.js';
 import { type Handler, Mailbox } from './messages/mailbox.js';
 import { Requests } from './messages/requests.js';
 import { watchRss } from './rss.js';
-import { balanceListening } from './servers/listening.js';
+import { watchDatagrams } from './servers/datagrams.js';
+import { shareListening } from './servers/listening.js';
 import { Servers } from './servers/servers.js';
 
 export type ShutdownHook = (reason: string) => unknown;
@@ -62,6 +64,7 @@ export class ReplicaRuntime {
   readonly #servers: Servers;
   readonly #shutdown: number;
   readonly #hooks: ShutdownHook[] = [];
+  readonly #waitReady: WaitReady;
   #ready = false;
   #stopping = false;
 
@@ -75,7 +78,7 @@ export class ReplicaRuntime {
       if (env.report !== undefined) reportHangs(segment, env.report);
       segment.addon.dieWithLifeline(env.lifeline);
       const runtime = new ReplicaRuntime(env, segment);
-      if (env.listen === 'balanced') balanceListening(segment, env.sticky);
+      shareListening(segment, env);
       Object.defineProperty(globalThis, KEY, {
         value: { protocol: PROTOCOL_VERSION, runtime } satisfies Found,
       });
@@ -102,7 +105,10 @@ export class ReplicaRuntime {
         segment.words[takenWord] = taken;
       },
     });
-    this.#servers = new Servers(segment, env.slot, this.#mailbox, env);
+    this.#waitReady = env.waitReady;
+    const serves = (): void => this.#serves();
+    this.#servers = new Servers(segment, env.slot, this.#mailbox, env, serves);
+    watchDatagrams(serves);
     this.#shutdown = env.shutdown;
     process.on('internalMessage' as 'message', (message: unknown) => {
       if (isOurs(message)) unpack(message, isToReplica, (entry) => this.#take(entry));
@@ -124,13 +130,18 @@ export class ReplicaRuntime {
 
   handle(handler: Handler): void {
     this.#mailbox.setHandler(handler);
-    this.ready();
+    this.#serves();
   }
 
   ready(): void {
     if (this.#ready) return;
     this.#ready = true;
     this.#post(['ready']);
+  }
+
+  /** It answers messages or listens: that makes it ready, unless it is to say so itself. */
+  #serves(): void {
+    if (this.#waitReady === 'listen') this.ready();
   }
 
   onShutdown(hook: ShutdownHook): void {

@@ -207,7 +207,8 @@ test('supervise: other options', () =>
       [{ sticky: 1 }, type(/^options\.sticky .*boolean or a function.*got 1/)],
       [{ sticky: true, listen: 'node' }, range(/^options\.sticky .*'balanced'.*got true/)],
       [{ signals: 'SIGTERM' }, type(/^options\.signals .*boolean.*got 'SIGTERM'/)],
-      [{ waitReady: 1 }, type(/^options\.waitReady .*boolean.*got 1/)],
+      [{ waitReady: 1 }, type(/^options\.waitReady .*'listen', 'ready', 'online'.*got 1/)],
+      [{ waitReady: 'handle' }, type(/^options\.waitReady .*got 'handle'/)],
       [{ name: 7 }, type(/^options\.name .*string.*got 7/)],
     ];
     for (const [options, expected] of rows) await rejects(supervise({ exec: echo, ...options }), expected);

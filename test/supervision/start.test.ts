@@ -186,11 +186,13 @@ test('ready() for a script that neither handles nor listens', async () => {
   assert.is(supervisor.children()[0]?.state, 'up');
 });
 
-test('waitReady: false takes a replica as ready when it is online', async () => {
+test('waitReady online, or false, takes a replica as ready when it is online', async () => {
   using folder = new Folder();
   const exec = folder.script('idle.mjs', 'setInterval(() => {}, 1_000);');
-  await using supervisor = await one({ exec, waitReady: false });
-  assert.is(supervisor.children()[0]?.state, 'up');
+  for (const waitReady of ['online', false] as const) {
+    await using supervisor = await one({ exec, waitReady });
+    assert.is(supervisor.children()[0]?.state, 'up');
+  }
 });
 
 test('args, execArgv, env and cwd arrive', async () => {

@@ -36,7 +36,7 @@ export function forkReplica(
   refused: (error: Error) => void,
 ): Worker | undefined {
   const before = { ...cluster.settings };
-  const { serialization, shutdown, maxHeldRequests, maxHoldTime } = settings;
+  const { serialization, shutdown, maxHeldRequests, maxHoldTime, waitReady } = settings;
   const replica = (env: Boot['env']): ReplicaEnv => ({
     ...env,
     slot,
@@ -44,6 +44,7 @@ export function forkReplica(
     serialization,
     watchRss: settings.recycle.maxRss < Number.POSITIVE_INFINITY,
     report,
+    waitReady,
     listen: settings.listen,
     sticky: settings.sticky !== undefined,
     lifeline: LIFELINE_FD,

@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url';
 import {
   badRange,
   badType,
-  checkBoolean,
   checkInteger,
   checkMilliseconds,
   checkNumber,
@@ -19,6 +18,7 @@ import {
 } from '../../arguments.js';
 import type { Serialization } from '../../channel/codec.js';
 import type { Listen } from '../../channel/listening.js';
+import type { WaitReady } from '../../channel/readiness.js';
 import type { StickyKey } from '../listening/sticky.js';
 import { inheritedExecArgv } from './exec-argv.js';
 import type { Logger } from './log.js';
@@ -82,8 +82,13 @@ export interface SupervisorOptions {
    * time. Infinity: all. @default 2 x os.availableParallelism()
    */
   startConcurrency?: number;
-  /** Whether a replica is ready at its first handle(), listen() or ready(); else when it is online. @default true */
-  waitReady?: boolean;
+  /**
+   * What makes a replica ready. 'listen': its first handle(), ready(), or anything that it listens on: a port, a path, a
+   * descriptor, datagrams; exclusive and reusePort too. 'ready': ready() alone, for a script that listens before it can
+   * serve. 'online': the process runs. process.send('ready') is the same as ready(). true: 'listen'; false: 'online'.
+   * @default 'listen'
+   */
+  waitReady?: WaitReady | boolean;
   /**
    * Calls, casts and HTTP requests after which a replica is replaced, as by a reload. Looked at four times a second,
    * so it may have had some more. Like the next two it is lowered by up to a tenth, at random, for each replica.
@@ -147,7 +152,7 @@ export interface SupervisorSettings {
   readonly signals: boolean;
   readonly readyTimeout: number;
   readonly startConcurrency: number;
-  readonly waitReady: boolean;
+  readonly waitReady: WaitReady;
   readonly recycle: RecycleLimits;
   readonly blockedAfter: number;
   readonly hangTimeout: number;
@@ -219,7 +224,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     signals = true,
     readyTimeout = 30_000,
     startConcurrency = 2 * availableParallelism(),
-    waitReady = true,
+    waitReady = 'listen',
     maxRequests,
     maxAge,
     maxRss,
@@ -249,7 +254,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     signals: checkBoolean('options.signals', signals),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     startConcurrency: checkLimit('options.startConcurrency', startConcurrency),
-    waitReady: checkBoolean('options.waitReady', waitReady),
+    waitReady: checkWaitReady(waitReady),
     recycle: {
       maxRequests: checkLimit('options.maxRequests', maxRequests),
       maxAge: checkLimit('options.maxAge', maxAge),
@@ -286,6 +291,11 @@ function checkLog(log: unknown): Logger | false | undefined {
     (['info', 'warn', 'error'] as const).every((level) => typeof (log as Logger)[level] === 'function');
   if (isLogger) return log as Logger;
   throw badType('options.log', 'false or a logger with the functions info, warn and error', log);
+}
+
+function checkWaitReady(waitReady: unknown): WaitReady {
+  if (typeof waitReady === 'boolean') return waitReady ? 'listen' : 'online';
+  return checkOneOf('options.waitReady', waitReady, ['listen', 'ready', 'online']);
 }
 
 function checkSticky(sticky: unknown, listen: unknown): StickyKey | undefined {

@@ -51,6 +51,7 @@ export class Servers {
   readonly #held: HeldRequests;
   readonly #connections: Connections;
   readonly #listening = new Set<Server>();
+  readonly #listened: () => void;
   /** `emit` as it was. */
   readonly #emit: Emit;
   /** A listener of carriers; one for all. */
@@ -60,9 +61,13 @@ export class Servers {
   #begun = 0;
   #stopping = false;
 
-  /** Watches the servers of this process from now on. There is one of this a process. */
-  constructor(segment: Segment, slot: number, mailbox: Mailbox, limits: HoldLimits) {
+  /**
+   * Watches the servers of this process from now on. There is one of this a process.
+   * @param listened is called when a server listens, wherever and however.
+   */
+  constructor(segment: Segment, slot: number, mailbox: Mailbox, limits: HoldLimits, listened: () => void) {
     const { layout } = segment.addon;
+    this.#listened = listened;
     this.#mailbox = mailbox;
     this.#words = segment.words;
     this.#windowsWord = segment.slotWord(slot, layout.slotWindows);
@@ -141,7 +146,11 @@ export class Servers {
     const emit = this.#emit;
     Server.prototype.emit = function (this: Server, event: string, ...args: unknown[]): boolean {
       if (servers.#sees(this, event, args)) return true;
-      return emit.call(this, event, ...args);
+      try {
+        return emit.call(this, event, ...args);
+      } finally {
+        if (event === 'listening') servers.#listened(); // after node:cluster's own listener, which tells the primary where
+      }
     } as Server['emit'];
   }
 

@@ -1,0 +1,14 @@
+/** When a replica is ready: what the options of `supervise` say, and what both ends of the channel act upon. */
+
+/** What makes a replica ready. */
+export type WaitReady = 'listen' | 'ready' | 'online';
+
+/** What a replica that is not ready has not done. */
+export const missing: Readonly<Record<WaitReady, string>> = {
+  listen: 'it had called neither handle() nor ready(), and listened nowhere',
+  ready: "it had not called ready(), which alone counts with waitReady: 'ready'",
+  online: 'node:cluster had not said that it is online',
+};
+
+/** What pm2's applications send with process.send: the same as ready(). */
+export const READY_MESSAGE = 'ready';

@@ -1,0 +1,98 @@
+/** When a replica is ready: whatever it listens on, its own word, or the process alone. */
+
+import cluster, { type Worker } from 'node:cluster';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import net, { createServer } from 'node:net';
+import { type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { fixture, rejects, until } from '../support/helpers.js';
+import { Folder } from '../support/processes.js';
+
+type CreateHandle = (address: string, port: number, addressType: number) => { fd: number };
+
+const exec = fixture('start/readiness.mjs');
+
+function one(way: string, value = '', options: Partial<SupervisorOptions> = {}): Promise<Supervisor> {
+  return supervise({ exec, replicas: 1, args: [way, value], ...options });
+}
+
+/** Resolves when a replica has sent that. */
+async function heard(text: string): Promise<void> {
+  let isHeard = false;
+  const note = (_: Worker, message: unknown): void => {
+    isHeard ||= message === text;
+  };
+  cluster.on('message', note);
+  await until(() => isHeard, text, 30_000).finally(() => cluster.off('message', note));
+}
+
+test('whatever a replica listens on makes it ready', async () => {
+  using folder = new Folder();
+  const { fd } = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle(
+    '127.0.0.1',
+    0,
+    4,
+  );
+  const busy = createServer().listen(0, '127.0.0.1');
+  await once(busy, 'listening');
+  const { port } = busy.address() as net.AddressInfo;
+  void heard('in use').then(() => busy.close());
+  const ways: [way: string, value?: string][] = [
+    ['exclusive'],
+    ['reusePort'],
+    ['path', folder.at('socket')],
+    ['exclusivePath', folder.at('own')],
+    ['descriptor', `${fd}`],
+    ['datagrams'],
+    ['exclusiveDatagrams'],
+    ['reusePortDatagrams'],
+    ['retried', `${port}`],
+    ['message'],
+  ];
+  if ('bindSync' in dgram.Socket.prototype) ways.push(['datagramsAtOnce']);
+  const started = await Promise.allSettled(ways.map(([way, value]) => one(way, value)));
+  await Promise.all(started.map((start) => start.status === 'fulfilled' && start.value.close()));
+  const failed = ways.filter((_, i) => started[i]?.status === 'rejected').map(([way]) => way);
+  assert.equal(failed, []);
+});
+
+test('a datagram socket that only sends makes nobody ready', async () => {
+  using folder = new Folder();
+  let isReady = false;
+  const starting = one('senders', folder.at('gate')).finally(() => {
+    isReady = true;
+  });
+  await heard('senders are bound');
+  assert.is(isReady, false);
+  folder.open('gate');
+  await using supervisor = await starting;
+  assert.is(supervisor.children()[0]?.state, 'up');
+});
+
+for (const word of ['ready()', 'message']) {
+  test(`waitReady 'ready': neither handle() nor a port that listens, but ${word}`, async () => {
+    using folder = new Folder();
+    let isReady = false;
+    const starting = one('tooEarly', folder.at(word), { waitReady: 'ready' }).finally(() => {
+      isReady = true;
+    });
+    await heard('listens');
+    assert.is(isReady, false);
+    folder.open(word);
+    await using supervisor = await starting;
+    assert.is(supervisor.children()[0]?.state, 'up');
+  });
+}
+
+test('who does not get ready is told what was waited for', async () => {
+  const late = { waitReady: 'ready', readyTimeout: 1_500 } as const;
+  await rejects(one('exclusive', '', late), {
+    code: 'ERR_START_FAILED',
+    message:
+      /not ready within readyTimeout, 1500 ms: by then it had not called ready\(\), which alone counts/,
+  });
+});
+
+test.run();
