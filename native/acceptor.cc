@@ -338,4 +338,9 @@ void define_acceptor(Napi::Env env, Napi::Object exports) {
 
 int listen_on(int fd, int backlog) { return listen(fd, backlog) == 0 ? 0 : -errno; }
 
+int duplicate(int fd) {
+  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return copy >= 0 ? copy : -errno;
+}
+
 }  // namespace ballermann

@@ -11,4 +11,7 @@ void define_acceptor(Napi::Env env, Napi::Object exports);
 // listen(2): 0, or the negative errno.
 int listen_on(int fd, int backlog);
 
+// Another descriptor of the same socket, which no process that is started inherits; or the negative errno.
+int duplicate(int fd);
+
 }  // namespace ballermann

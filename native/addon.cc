@@ -190,6 +190,10 @@ Napi::Value Listen(const Napi::CallbackInfo& info) {
                                                  info[1].As<Napi::Number>().Int32Value()));
 }
 
+Napi::Value Duplicate(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), duplicate(info[0].As<Napi::Number>().Int32Value()));
+}
+
 Napi::Object layout_object(Napi::Env env) {
   const std::pair<const char*, size_t> numbers[] = {
       {"version", kLayoutVersion},
@@ -270,6 +274,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
   exports.Set("reportOnSignal", Napi::Function::New<ReportOnSignal>(env, "reportOnSignal"));
   exports.Set("listen", Napi::Function::New<Listen>(env, "listen"));
+  exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
   define_acceptor(env, exports);
   return exports;
 }

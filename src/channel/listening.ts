@@ -15,22 +15,24 @@ export interface ListenQuery {
   readonly cmd: 'NODE_CLUSTER';
   readonly act: typeof LISTEN;
   readonly seq: number;
-  /** Counts the servers of a replica that listen on the same address. */
+  /** The first that is free of those servers of a replica that listen on the same address. */
   readonly index: number;
   /** Of the server, for those of the other replicas: the keys of TLS tickets. */
   readonly data: unknown;
-  /** An IP address, an absolute path, or null for any. */
+  /** An IP address, an absolute path, or null for any and for a descriptor. */
   readonly address?: string | null;
-  /** -1: a path. */
-  readonly port: number;
-  /** 4, 6, or -1 for a path. */
-  readonly addressType: number;
+  /** -1: a path. null: a descriptor. */
+  readonly port: number | null;
+  /** 4, 6, -1 for a path, null for a descriptor. */
+  readonly addressType: number | null;
+  /** One of the primary's, for a socket that is bound already. */
+  readonly fd?: number | null;
   /** Of uv_tcp_bind6. */
   readonly flags?: number;
-  /** 0, false: as many as Node takes. */
-  readonly backlog?: number | false;
-  readonly readableAll?: boolean;
-  readonly writableAll?: boolean;
+  /** What the script has given it: Node makes a number of it. Nothing: as many as Node takes. */
+  readonly backlog?: string | number | boolean | null;
+  readonly readableAll?: unknown;
+  readonly writableAll?: unknown;
 }
 
 export interface ListenAnswer {
@@ -39,6 +41,8 @@ export interface ListenAnswer {
   readonly key: string;
   /** 0, or the negative errno of bind or listen. */
   readonly errno: number;
+  /** What could not be bound: which any address it was. */
+  readonly address?: string | null | undefined;
   readonly data: unknown;
   /** The listener of the segment; the socket comes with the message. Undefined where there is an error. */
   readonly listener?: number | undefined;
@@ -53,17 +57,22 @@ export interface CloseNotice {
 
 export function isListenQuery(message: unknown): message is ListenQuery {
   if (!hasAct(message, LISTEN)) return false;
-  const { seq, index, address, port, addressType, flags, backlog } = message;
+  const { seq, index, address, port, addressType, fd, flags, backlog } = message;
   return (
     isWithin(seq, 0, Number.MAX_SAFE_INTEGER) &&
     isWithin(index, 0, Number.MAX_SAFE_INTEGER) &&
-    isWithin(port, -1, 65_535) &&
-    [4, 6, -1].includes(addressType as number) &&
-    (port === -1) === (addressType === -1) &&
-    (typeof address === 'string' || (port !== -1 && (address === undefined || address === null))) &&
-    (flags === undefined || isWithin(flags, 0, 2 ** 31 - 1)) &&
-    (backlog === undefined || backlog === false || isWithin(backlog, 0, Number.MAX_SAFE_INTEGER))
+    isPlace(address, port, addressType, fd) &&
+    (isAbsent(flags) || isWithin(flags, 0, 2 ** 31 - 1)) &&
+    (isAbsent(backlog) || ['string', 'number', 'boolean'].includes(typeof backlog))
   );
+}
+
+function isPlace(address: unknown, port: unknown, addressType: unknown, fd: unknown): boolean {
+  if (!isAbsent(fd))
+    return isWithin(fd, 0, 2 ** 31 - 1) && [address, port, addressType].every((field) => isAbsent(field));
+  if (port === -1) return addressType === -1 && typeof address === 'string' && address !== '';
+  const isAddress = isAbsent(address) || typeof address === 'string';
+  return isAddress && isWithin(port, 0, 65_535) && (addressType === 4 || addressType === 6);
 }
 
 export function isCloseNotice(message: unknown): message is CloseNotice {
@@ -84,10 +93,10 @@ export function isHandoverAnswer(message: unknown): message is HandoverAnswer {
   );
 }
 
-/** Answers the listener that a message gives; undefined where it is another message. */
-export function listenerOf(message: unknown): number | undefined {
-  const { cmd, ack, listener } = message as Partial<ListenAnswer>;
-  return cmd === 'NODE_CLUSTER' && ack !== undefined ? listener : undefined;
+/** Whether it is an answer of the primary, ours or one of Node's own. */
+export function isAnswer(message: unknown): message is Partial<ListenAnswer> {
+  const { cmd, ack } = (message ?? {}) as Partial<ListenAnswer>;
+  return cmd === 'NODE_CLUSTER' && ack !== undefined;
 }
 
 /** A message whose socket did not arrive: the answer to a server that is to listen, or a connection for it. */
@@ -110,6 +119,10 @@ function hasAct(message: unknown, act: string): message is Record<string, unknow
   if (typeof message !== 'object' || message === null) return false;
   const { cmd, act: found } = message as { cmd?: unknown; act?: unknown };
   return cmd === 'NODE_CLUSTER' && found === act;
+}
+
+function isAbsent(value: unknown): value is null | undefined {
+  return value === undefined || value === null;
 }
 
 function isWithin(value: unknown, min: number, max: number): boolean {

@@ -5,9 +5,9 @@ export type WaitReady = 'listen' | 'ready' | 'online';
 
 /** What a replica that is not ready has not done. */
 export const missing: Readonly<Record<WaitReady, string>> = {
-  listen: 'it had called neither handle() nor ready(), and listened nowhere',
-  ready: "it had not called ready(), which alone counts with waitReady: 'ready'",
-  online: 'node:cluster had not said that it is online',
+  listen: 'it has called neither handle() nor ready(), and listens nowhere',
+  ready: "it has not called ready(), which alone counts with waitReady: 'ready'",
+  online: 'it has not connected to the primary',
 };
 
 /** What pm2's applications send with process.send: the same as ready(). */

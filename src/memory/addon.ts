@@ -103,6 +103,8 @@ export interface Addon {
   reportOnSignal(path: string): void;
   /** listen(2): 0, or the negative errno. */
   listen(fd: number, backlog: number): number;
+  /** Another descriptor of the same socket, which no process that is started inherits; or the negative errno. */
+  duplicate(fd: number): number;
   readonly Acceptor: new (
     fd: number,
     listener: number,

@@ -77,14 +77,25 @@ for (const serialization of both) {
   test(`words of Node's that would end a primary of node:cluster are dropped and counted, as ${serialization}`, () =>
     besieged(serialization, async (_supervisor, pool) => {
       const query = { cmd: 'NODE_CLUSTER', act: 'queryServer', seq: 1, index: 0, addressType: 4 };
+      const noText = { toString: 1, valueOf: 1 };
       const messages = [
         { ...query, port: 70_000 },
         { ...query, port: -1, addressType: -1 },
         { ...query, port: 'http' },
         { ...query, port: 0, address: {} },
         { ...query, port: 0, fd: {} },
-        { ...query, port: 0, backlog: 'many' },
-        { ...query, port: -1, address: '/', addressType: 'udp4' },
+        { ...query, port: 0, fd: null },
+        { ...query, port: 0, backlog: noText },
+        { ...query, port: 0, flags: noText },
+        { ...query, port: 0, index: noText },
+        { ...query, port: 0, addressType: noText },
+        { ...query, port: 0, address: 'localhost' }, // a name takes time, in which its worker may close it
+        { ...query, port: noText, addressType: 'udp4' },
+        { ...query, port: -1, address: '', addressType: -1 },
+        { ...query, port: -1, address: process.cwd(), addressType: -1 },
+        { ...query, port: -1, address: '\0abstract', addressType: -1, readableAll: true },
+        { ...query, fd: 2 ** 31, addressType: null },
+        { ...query, fd: 1, port: 0, addressType: null },
         { cmd: 'NODE_CLUSTER', act: 'hasOwnProperty' },
         { cmd: 'NODE_CLUSTER', act: '__defineGetter__' },
         { cmd: 'NODE_HANDLE_ACK' },

@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import net, { connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { applyWithin, balance, cast, type Supervisor, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -33,7 +34,16 @@ const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
   all?.some(({ address }) => address === '::1'),
 );
 
-type CreateHandle = (address: string, port: number, addressType: number) => { fd: number };
+interface Handle {
+  readonly fd: number;
+  getsockname(out: object): number;
+  close(): void;
+}
+
+/** Node's own, by which a socket is bound that no server has. */
+const { _createServerHandle: create } = net as unknown as {
+  _createServerHandle: (address: string, port: number, addressType: number) => Handle;
+};
 
 const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0;
 
@@ -140,17 +150,113 @@ test('what cannot be bound is an error event as in Node, and can be tried again'
   const own = createServer().listen(0, HOST);
   await once(own, 'listening');
   const { port } = own.address() as { port: number };
-  for (const pid of [first, second]) {
-    const { error } = await listenIn(pid, { port });
-    assert.is(error?.code, 'EADDRINUSE');
-    assert.is(error?.syscall, 'bind');
-    assert.match(error?.message ?? '', `bind EADDRINUSE ${HOST}:${port}`);
+  const failures = [
+    [{ port }, `listen EADDRINUSE: address already in use ${HOST}:${port}`],
+    [
+      { port, host: undefined },
+      `listen EADDRINUSE: address already in use ${hasIpv6 ? '::' : '0.0.0.0'}:${port}`,
+    ],
+    [{ port: 0, host: '192.0.2.1' }, 'listen EADDRNOTAVAIL: address not available 192.0.2.1'],
+    [{ path: '/tmp', host: undefined }, 'listen EADDRINUSE: address already in use /tmp'],
+    [{ fd: 1e6, host: undefined }, 'listen EBADF: bad file descriptor (descriptor 1000000 of the primary)'],
+  ] as const;
+  for (const [options, message] of failures) {
+    const { error } = await listenIn(first, options);
+    assert.is(error?.message, message);
+    assert.is(error?.syscall, 'listen');
+    assert.is(error?.code, message.split(/[ :]/)[1]);
+  }
+  // However often each has tried by then, they share the port in the end.
+  for (const pid of [second, second, second]) await listenIn(pid, { port });
+  own.close();
+  await once(own, 'close');
+  await listenAll(supervisor, { port });
+  assert.is(new Set(await answers(port, 40)).size, 2);
+});
+
+test('datagram sockets that have failed share the port in the end as well', async () => {
+  await using supervisor = await listeners();
+  const [first, second] = twoPids(supervisor);
+  const own = createSocket('udp4').bind(0, HOST);
+  await once(own, 'listening');
+  const { port } = own.address();
+  const bind = [port, HOST];
+  for (const pid of [first, first, second]) {
+    const { error } = await ask<Listening>(pid, 'datagram', { bind });
+    assert.is(error?.message, `bind EADDRINUSE ${HOST}:${port}`);
   }
   own.close();
   await once(own, 'close');
-  assert.is((await listenIn(first, { port })).address.port, port);
-  assert.is(Number(await answerOf(port)), first);
+  for (const pid of [first, second])
+    assert.is((await ask<{ port: number }>(pid, 'datagram', { bind })).port, port);
 });
+
+for (const listen of ['balanced', 'node'] as const) {
+  test(`a socket belongs to one supervisor, as ${listen}`, async () => {
+    await using one = await listeners({ replicas: 1, listen });
+    await using other = await listeners({ replicas: 1, listen });
+    const [pid, stranger] = [pidAt(upPids(one), 0), pidAt(upPids(other), 0)];
+    const { address } = await listenIn(pid, { port: 0 });
+    const { address: another } = await listenIn(stranger, { port: 0 });
+    assert.is.not(address.port, another.port);
+    assert.equal(await answers(address.port, 5), Array(5).fill(pid));
+    const { error } = await listenIn(stranger, { port: address.port }, { key: 'same' });
+    assert.is(error?.message, `listen EADDRINUSE: address already in use ${HOST}:${address.port}`);
+
+    const datagrams = await ask<{ port: number }>(pid, 'datagram');
+    assert.is.not((await ask<{ port: number }>(stranger, 'datagram')).port, datagrams.port);
+    const same = await ask<Listening>(stranger, 'datagram', { bind: [datagrams.port, HOST], key: 'same' });
+    assert.is(same.error?.message, `bind EADDRINUSE ${HOST}:${datagrams.port}`);
+  });
+}
+
+/** Sockets as the primary of a service manager has them: descriptors, and no server of Node's. */
+async function inherit(): Promise<{ fd: number; port: number; datagrams: number } & Disposable> {
+  const stream = create(HOST, 0, 4);
+  const name = { port: 0 };
+  stream.getsockname(name);
+  const socket = createSocket('udp4').bind(0, HOST);
+  await once(socket, 'listening');
+  return {
+    fd: stream.fd,
+    port: name.port,
+    datagrams: descriptorOf(socket),
+    [Symbol.dispose]() {
+      stream.close();
+      socket.close();
+    },
+  };
+}
+
+function descriptorOf(socket: object): number {
+  const fields = socket as Record<symbol, { handle?: { fd: number } } | undefined>;
+  const state = Object.getOwnPropertySymbols(socket).find((symbol) => fields[symbol]?.handle !== undefined);
+  return fields[state as symbol]?.handle?.fd as number;
+}
+
+for (const options of [{}, { sticky: true }, { listen: 'node' }] as const) {
+  test(`a descriptor of the primary outlives the replicas that listen on it: ${inspect(options)}`, async () => {
+    using inherited = await inherit();
+    await using supervisor = await listeners({ replicas: 1, backoff: { initial: 1, max: 1 }, ...options });
+    for (let life = 0; life < 3; life++) {
+      const pid = pidAt(upPids(supervisor), 0);
+      const listening = await listenIn(pid, { fd: inherited.fd, host: undefined });
+      assert.is(listening.error, undefined);
+      assert.is(listening.address.port, inherited.port);
+      assert.equal(await answers(inherited.port, 3), Array(3).fill(pid));
+      const { port, error } = await ask<Listening & { port: number }>(pid, 'datagram', {
+        bind: [{ fd: inherited.datagrams }],
+      });
+      assert.is(error, undefined);
+      assert.ok(port > 0);
+      if (life === 1) await ask(pid, 'close'); // the last one, in order
+      const waiting = life === 0 ? connect(inherited.port, HOST) : undefined;
+      await killed(supervisor, pid);
+      await until(() => upPids(supervisor).some((next) => next !== pid), 'the next replica');
+      waiting?.destroy();
+    }
+  });
+}
 
 test('a folder that is not there is EACCES, as in Node', async () => {
   using folder = new Folder();
@@ -177,25 +283,23 @@ test('two servers of a replica cannot have the same port', async () => {
   assert.is(new Set(await answers(port, 40)).size, 2);
 });
 
-test('exclusive ports, descriptors and datagrams go Node’s own way', async () => {
+test('a descriptor of the primary is shared; exclusive ports and datagrams go Node’s own way', async () => {
   await using supervisor = await listeners();
   const [first, second] = twoPids(supervisor);
   const ports = await Promise.all([first, second].map((pid) => listenIn(pid, { port: 0, exclusive: true })));
   assert.is.not(ports[0]?.address.port, ports[1]?.address.port);
   assert.is(Number(await answerOf(ports[0]?.address.port as number)), first);
 
-  // A descriptor is one of the primary's.
-  const { fd } = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle(HOST, 0, 4);
-  const [byFirst, bySecond] = (await listenAll(supervisor, { fd, host: undefined }, { key: 'fd' })) as [
-    Listening,
-    Listening,
-  ];
-  assert.is(byFirst.kind, 'Object'); // Node's faux handle
-  assert.equal(byFirst.address, bySecond.address);
-  assert.is(new Set(await answers(byFirst.address.port, 40)).size, 2);
+  using inherited = await inherit();
+  const shared = await listenAll(supervisor, { fd: inherited.fd, host: undefined }, { key: 'fd' });
+  assert.equal(
+    shared.map(({ kind, address }) => [kind, address.port]),
+    [1, 2].map(() => ['TCP', inherited.port]),
+  );
+  assert.is(new Set(await answers(inherited.port, 40)).size, 2);
 
-  const udp = await ask<number>(first, 'datagram');
-  assert.is(await ask<number>(second, 'datagram'), udp);
+  const { port: udp } = await ask<{ port: number }>(first, 'datagram');
+  assert.is((await ask<{ port: number }>(second, 'datagram')).port, udp);
   const client = createSocket('udp4');
   client.send('?', udp, HOST);
   const [answer] = await once(client, 'message', { signal: AbortSignal.timeout(10_000) });

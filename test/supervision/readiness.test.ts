@@ -90,8 +90,7 @@ test('who does not get ready is told what was waited for', async () => {
   const late = { waitReady: 'ready', readyTimeout: 1_500 } as const;
   await rejects(one('exclusive', '', late), {
     code: 'ERR_START_FAILED',
-    message:
-      /not ready within readyTimeout, 1500 ms: by then it had not called ready\(\), which alone counts/,
+    message: /not ready within readyTimeout, 1500 ms: it has not called ready\(\), which alone counts/,
   });
 });
 

@@ -1,7 +1,8 @@
 /**
- * The listening sockets that replicas share, by what they are bound to, as node:cluster keys them: bound at the first
- * replica's listen, and open until the last has closed it. A death closes nothing, so what waits in the backlog is there
- * for the replica that comes next.
+ * The listening sockets that the replicas of one supervisor share, by what they are bound to, as node:cluster keys them:
+ * bound at the first replica's listen, and open until the last has closed it. A death closes nothing, so what waits in
+ * the backlog is there for the replica that comes next. Another supervisor's socket is another one: if it wants the same
+ * port, that is in use.
  */
 
 import type { Worker } from 'node:cluster';
@@ -14,7 +15,9 @@ import {
 } from '../../channel/listening.js';
 import type { Segment } from '../../memory/segment.js';
 import { BalancedListener, giveIndexBack, takeIndex } from './balanced.js';
-import { bind, canBind, listenAndAccept, listenWithoutAccepting } from './listening-socket.js';
+import { bind, canBind, listenAndAccept, listenWithoutAccepting, type Refusal } from './listening-socket.js';
+import { separateQueries } from './node-queries.js';
+import { numberOf } from './owners.js';
 import { type StickyKey, StickyListener } from './sticky.js';
 
 /** Whose servers listen, and how. */
@@ -40,10 +43,10 @@ interface Listener {
   readonly sharing: Sharing;
   /** What the first server wants the others to have. */
   readonly data: unknown;
-  /** The replicas that listen, and whose they are. */
-  readonly holders: Map<Worker, object>;
-  /** The places of replicas that have died with it, and whose they were: those that come next there may come for it. */
-  readonly awaited: Map<number, object>;
+  /** The replicas that listen. */
+  readonly holders: Set<Worker>;
+  /** The places of replicas that have died with it: those that come next there may come for it. */
+  readonly awaited: Set<number>;
 }
 
 const listeners = new Map<string, Listener>();
@@ -51,6 +54,7 @@ const listeners = new Map<string, Listener>();
 /** From now on the servers of this replica get their sockets here. */
 export function serve(served: Served, segment: Segment): void {
   const { worker, owner, place } = served;
+  separateQueries(worker, owner, segment.addon);
   worker.process.on('internalMessage', (message: unknown) => {
     if (isListenQuery(message)) listen(served, segment, message);
     else if (isCloseNotice(message)) closed(worker, message.key);
@@ -58,7 +62,7 @@ export function serve(served: Served, segment: Segment): void {
   });
   worker.once('exit', () => {
     for (const listener of listeners.values()) {
-      if (remove(listener, worker)) listener.awaited.set(place, owner);
+      if (remove(listener, worker)) listener.awaited.add(place);
     }
   });
 }
@@ -70,51 +74,52 @@ export function release(place: number): void {
 
 function listen({ worker, owner, place, sticky }: Served, segment: Segment, query: ListenQuery): void {
   if (worker.exitedAfterDisconnect) return; // as Node: it is leaving
-  const { address, port, addressType, index, seq } = query;
-  const how = sticky === undefined ? 'ballermann' : 'ballermann sticky';
-  const key = `${how}:${address}:${port}:${addressType}:${index}`;
+  const { address, port, addressType, fd, index, seq } = query;
+  const key = `ballermann ${numberOf(owner)}:${address}:${port}:${addressType}:${fd}:${index}`;
   const listener = listeners.get(key) ?? open(key, segment, query, sticky);
   if (listener === undefined) {
     // No room. Node's own primary takes the question from here.
     const asNodeAsks = { ...query, act: 'queryServer' };
     worker.process.emit('internalMessage' as 'message', asNodeAsks, undefined as never);
-  } else if (typeof listener === 'number') {
-    const answer: ListenAnswer = { cmd: 'NODE_CLUSTER', ack: seq, key, errno: listener, data: null };
+  } else if ('errno' in listener) {
+    const { errno, address: tried } = listener;
+    const answer: ListenAnswer = { cmd: 'NODE_CLUSTER', ack: seq, key, errno, address: tried, data: null };
     worker.process.send(answer, undefined, undefined, () => {});
   } else {
-    listener.holders.set(worker, owner);
+    listener.holders.add(worker);
     listener.awaited.delete(place);
     listener.sharing.add(worker, place, query, listener.data);
   }
 }
 
-/** @returns a negative errno; undefined where the segment has no room. */
+/** @returns undefined where the segment has no room. */
 function open(
   key: string,
   segment: Segment,
   query: ListenQuery,
   sticky: StickyKey | undefined,
-): Listener | number | undefined {
+): Listener | Refusal | undefined {
   if (!canBind) return undefined;
   const sharing = sticky === undefined ? inTurn(key, segment, query) : bySticky(key, segment, query, sticky);
-  if (sharing === undefined || typeof sharing === 'number') return sharing;
-  const listener = { key, sharing, data: query.data, holders: new Map(), awaited: new Map() };
+  if (sharing === undefined || 'errno' in sharing) return sharing;
+  const listener: Listener = { key, sharing, data: query.data, holders: new Set(), awaited: new Set() };
   listeners.set(key, listener);
   return listener;
 }
 
-function inTurn(key: string, segment: Segment, query: ListenQuery): Sharing | number | undefined {
+function inTurn(key: string, segment: Segment, query: ListenQuery): Sharing | Refusal | undefined {
   const index = takeIndex(segment);
   if (index === undefined) return undefined;
-  const socket = bind(query, (bound) => listenWithoutAccepting(bound, query, segment.addon));
-  if (typeof socket !== 'number') return new BalancedListener(segment, key, socket, index);
+  const { addon } = segment;
+  const socket = bind(query, addon, (bound) => listenWithoutAccepting(bound, query, addon));
+  if (!('errno' in socket)) return new BalancedListener(segment, key, socket, index);
   giveIndexBack(segment, index);
   return socket;
 }
 
-function bySticky(key: string, segment: Segment, query: ListenQuery, sticky: StickyKey): Sharing | number {
-  const socket = bind(query, (bound) => listenAndAccept(bound, query));
-  return typeof socket === 'number' ? socket : new StickyListener(key, socket, segment, sticky);
+function bySticky(key: string, segment: Segment, query: ListenQuery, sticky: StickyKey): Sharing | Refusal {
+  const socket = bind(query, segment.addon, (bound) => listenAndAccept(bound, query));
+  return 'errno' in socket ? socket : new StickyListener(key, socket, segment, sticky);
 }
 
 function answered(worker: Worker, seq: number, accepted: boolean): void {
@@ -130,17 +135,14 @@ function remove({ holders, sharing }: Listener, worker: Worker): boolean {
 }
 
 /**
- * A script that closes its server speaks for all of its owner's: where it is the last one, nobody comes for the socket
+ * A script that closes its server speaks for all replicas: where it is the last one, nobody comes for the socket
  * because another has died with it. A replica that leaves speaks for itself.
  */
 function closed(worker: Worker, key: string): void {
   const listener = listeners.get(key);
-  const owner = listener?.holders.get(worker);
-  if (listener === undefined || owner === undefined) return;
-  remove(listener, worker);
+  if (listener === undefined || !remove(listener, worker)) return;
   const { holders, awaited } = listener;
-  if (!worker.exitedAfterDisconnect && ![...holders.values()].includes(owner))
-    for (const [place, whose] of awaited) if (whose === owner) awaited.delete(place);
+  if (!worker.exitedAfterDisconnect && holders.size === 0) awaited.clear();
   closeIfUnused(listener);
 }
 

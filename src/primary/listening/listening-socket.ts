@@ -5,6 +5,7 @@ import net from 'node:net';
 import path from 'node:path';
 import type { ListenQuery } from '../../channel/listening.js';
 import type { Addon } from '../../memory/addon.js';
+import * as descriptors from './descriptors.js';
 
 /** Node's internal handle of a TCP or Unix socket. */
 export interface ListeningSocket {
@@ -16,7 +17,7 @@ export interface ListeningSocket {
   /** libuv's listen: the primary accepts. @returns 0 or the negative errno. */
   listen(backlog: number): number;
   onconnection?: (error: number, connection: Connection) => void;
-  /** Removes the path of a Unix socket. */
+  /** Removes the path of a Unix socket, where it was bound here. */
   close(): void;
 }
 
@@ -27,11 +28,19 @@ export interface Connection {
   close(): void;
 }
 
+/** Why there is no socket. */
+export interface Refusal {
+  /** Negative. */
+  readonly errno: number;
+  /** What could not be bound: which any address it was. */
+  readonly address?: string | null;
+}
+
 type Create = (
   address: string | null,
-  port: number,
-  addressType: number,
-  fd: undefined,
+  port: number | null,
+  addressType: number | null,
+  fd: number | undefined,
   flags: number | undefined,
 ) => ListeningSocket | number;
 
@@ -49,27 +58,23 @@ const BACKLOG = 511;
 
 const EINVAL = -22;
 
-/** @returns the socket, bound and listening by `listen`, or the negative errno. */
+/** @returns the socket, bound and listening by `listen`. */
 export function bind(
   query: ListenQuery,
+  addon: Addon,
   listen: (socket: ListeningSocket) => number,
-): ListeningSocket | number {
-  const { address = null, port, addressType, flags } = query;
-  const isPath = port === -1;
-  const socket = create?.(
-    isPath ? shortest(address as string) : address,
-    port,
-    addressType,
-    undefined,
-    flags,
-  );
-  if (socket === undefined) return EINVAL;
-  if (typeof socket === 'number') return socket;
-  // libuv keeps an EADDRINUSE of bind until it is asked for more. listen(2) would take any free port then.
-  const failure = (isPath ? setMode(socket, query) : socket.getsockname?.({})) || listen(socket);
-  if (failure === 0) return socket;
-  socket.close();
-  return failure;
+): ListeningSocket | Refusal {
+  const { address = null, port, addressType, fd } = query;
+  if (typeof fd === 'number') return fromDescriptor(fd, addon, listen);
+  if (port === -1) {
+    const place = { address: shortest(address as string), port, addressType };
+    return listening(place, query, (socket) => setMode(socket, query) || listen(socket));
+  }
+  if (address !== null) return listening({ address, port, addressType }, query, listen);
+  // As a server without a host listens in Node.
+  const any = listening({ address: '::', port, addressType: 6 }, query, listen);
+  if (!('errno' in any) || any.isBusy) return any;
+  return listening({ address: '0.0.0.0', port, addressType: 4 }, query, listen);
 }
 
 /** listen(2), and nobody accepts from the socket here. @returns 0 or the negative errno. */
@@ -78,12 +83,12 @@ export function listenWithoutAccepting(
   { backlog }: ListenQuery,
   addon: Addon,
 ): number {
-  return addon.listen(fd, backlog || BACKLOG);
+  return addon.listen(fd, lengthOf(backlog));
 }
 
 /** The primary itself accepts, in `onconnection`. @returns 0 or the negative errno. */
 export function listenAndAccept(socket: ListeningSocket, { backlog }: ListenQuery): number {
-  return socket.listen(backlog || BACKLOG);
+  return socket.listen(lengthOf(backlog));
 }
 
 /** For `send`, whose types do not know that Node's internal handles can be sent. */
@@ -91,10 +96,59 @@ export function sendable(handle: ListeningSocket | Connection): SendHandle {
   return handle as unknown as SendHandle;
 }
 
-/** A Unix socket's path has only about a hundred bytes. */
+interface Place {
+  readonly address: string;
+  readonly port: number | null;
+  readonly addressType: number | null;
+}
+
+function listening(
+  { address, port, addressType }: Place,
+  { flags }: ListenQuery,
+  listen: (socket: ListeningSocket) => number,
+): ListeningSocket | (Refusal & { readonly isBusy: boolean }) {
+  const socket = create?.(address, port, addressType, undefined, flags) ?? EINVAL;
+  if (typeof socket === 'number') return { errno: socket, address, isBusy: false };
+  // libuv keeps an EADDRINUSE of bind until it is asked for more. listen(2) would take any free port then.
+  const errno = socket.getsockname?.({}) || listen(socket);
+  if (errno === 0) return socket;
+  socket.close();
+  return { errno, address, isBusy: true };
+}
+
+/** Of the primary, which keeps it. */
+function fromDescriptor(
+  fd: number,
+  addon: Addon,
+  listen: (socket: ListeningSocket) => number,
+): ListeningSocket | Refusal {
+  const copy = descriptors.duplicate(fd, addon);
+  if (copy < 0) return { errno: copy };
+  const socket = create?.(null, null, null, copy, undefined) ?? EINVAL;
+  if (typeof socket === 'number') {
+    descriptors.giveBack(copy);
+    return { errno: socket };
+  }
+  const { close } = socket;
+  socket.close = () => {
+    close.call(socket);
+    descriptors.closed(copy);
+  };
+  const errno = listen(socket);
+  if (errno === 0) return socket;
+  socket.close();
+  return { errno };
+}
+
+/** As listen of Node's handles makes a number of it. */
+function lengthOf(backlog: ListenQuery['backlog']): number {
+  return Number(backlog || BACKLOG) | 0;
+}
+
+/** A Unix socket's path has only about a hundred bytes. That of the folder in which we are has none, for Node no path. */
 function shortest(address: string): string {
   const relative = path.relative(process.cwd(), address);
-  return relative.length < address.length ? relative : address;
+  return relative !== '' && relative.length < address.length ? relative : address;
 }
 
 function setMode(socket: ListeningSocket, { readableAll, writableAll }: ListenQuery): number | undefined {

@@ -5,15 +5,15 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import { type HandleSender, isHarmless } from '../../channel/node-messages.js';
+import { type HandleSender, misfitOf, seqOfQuery } from '../../channel/node-messages.js';
 import { MAX_ITEMS, MAX_WAITING } from '../../channel/outbox.js';
 
 /** What a replica is found to have sent. */
 export interface GuardListener {
   /** Whether more of ours waits for the replica than should. */
   isOverfull(): boolean;
-  /** A message that was dropped. */
-  malformed(): void;
+  /** A message was dropped. @param what the replica did that Node's own primary cannot take. */
+  malformed(what: string): void;
   /** No message: nothing more is read, since nobody can say where the next one begins. At most once. */
   broken(error: Error): void;
 }
@@ -26,6 +26,8 @@ interface Pipe {
   readStart(): void;
   onread(this: Pipe, chunk: ArrayBuffer | undefined): void;
 }
+
+const EINVAL = -22;
 
 /** How often it is looked whether a replica reads again (ms). */
 const LOOK_AGAIN = 20;
@@ -89,10 +91,23 @@ function guardReading(child: ChildProcess, pipe: Pipe, listener: GuardListener):
 function guardMessages(child: ChildProcess, listener: GuardListener): void {
   const { emit } = child;
   child.emit = function (this: ChildProcess, event: string, ...args: unknown[]): boolean {
-    if (event === 'internalMessage' && !isHarmless(args[0], args[1], child as HandleSender)) {
-      listener.malformed();
-      return true;
-    }
-    return Reflect.apply(emit, this, [event, ...args]);
+    const misfit = event === 'internalMessage' && misfitOf(args[0], args[1], child as HandleSender);
+    if (!misfit) return Reflect.apply(emit, this, [event, ...args]);
+    listener.malformed(misfit);
+    refuse(child, args[0], args[1]);
+    return true;
   } as ChildProcess['emit'];
+}
+
+/** Whoever waits for an answer gets one: a socket that fails says so in the replica, and its channel goes on. */
+function refuse(child: ChildProcess, message: unknown, handle: unknown): void {
+  (handle as { close?(): void } | undefined)?.close?.();
+  const seq = seqOfQuery(message);
+  if (seq !== undefined) answer(child, { cmd: 'NODE_CLUSTER', ack: seq, errno: EINVAL, data: null });
+  else if ((message as { cmd?: unknown } | null)?.cmd === 'NODE_HANDLE')
+    answer(child, { cmd: 'NODE_HANDLE_NACK' });
+}
+
+function answer(child: ChildProcess, message: object): void {
+  if (child.connected) child.send(message, undefined, undefined, () => {}); // one that is gone needs none
 }

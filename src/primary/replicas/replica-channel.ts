@@ -28,6 +28,8 @@ export interface Counters {
 export interface ChannelListener {
   /** An entry that fits the protocol; never 'hello'. */
   take(entry: Exclude<ToPrimary, readonly ['hello', ...unknown[]]>): void;
+  /** A message of Node's was dropped. @param what the replica did with it. */
+  dropped(what: string): void;
   /** The replica cannot be understood, now or later. */
   broken(error: BallermannError): void;
 }
@@ -45,7 +47,10 @@ export class ReplicaChannel {
     this.#listener = listener;
     guard(process, {
       isOverfull: () => this.#outbox.isOverfull,
-      malformed: () => counters.malformed++,
+      malformed: (what) => {
+        counters.malformed++;
+        listener.dropped(what);
+      },
       broken: (cause) => this.#broken(cause),
     });
     process.on('internalMessage', (message: unknown) => this.#receive(message));

@@ -8,6 +8,7 @@ import { hrtime } from 'node:process';
 import type { Codec } from '../../channel/codec.js';
 import { ENTRY_WEIGHT } from '../../channel/outbox.js';
 import { eachOf, type Request, type ToReplica } from '../../channel/protocol.js';
+import { READY_MESSAGE } from '../../channel/readiness.js';
 import { type BallermannError, fromErrorData } from '../../errors.js';
 import type { Segment } from '../../memory/segment.js';
 import { Slot } from '../../memory/slot.js';
@@ -27,6 +28,8 @@ export interface ReplicaOwner {
   /** The replica got a SIGTERM of its own. */
   leaving(replica: ReplicaProcess, reason: string): void;
   castFailed(error: BallermannError): void;
+  /** The replica has done `what`, which Node's own primary could not take: that message was dropped. */
+  dropped(replica: ReplicaProcess, what: string): void;
   /** A message of the replica's own, for the primary to relay. */
   requested(replica: ReplicaProcess, request: Request): void;
   /** The replica has stopped waiting for its request. */
@@ -91,6 +94,7 @@ export class ReplicaProcess {
   #exit: ExitInfo | undefined;
   #taken = 0;
   #channelOpen = true;
+  #hasDropped = false;
   #lastWords: NodeJS.Timeout | undefined;
   #resolveDead!: (exit: ExitInfo) => void;
   /** Resolves once the process is gone and every message it had is settled or redirected, or when it is stuck. */
@@ -122,6 +126,7 @@ export class ReplicaProcess {
 
     this.#channel = new ReplicaChannel(worker.process, counters, {
       take: (entry) => this.#take(entry),
+      dropped: (what) => this.#dropped(what),
       broken: (error) => {
         this.#crash = error;
         this.kill();
@@ -133,7 +138,9 @@ export class ReplicaProcess {
       },
       castFailed: (error) => owner.castFailed(error),
     });
-    worker.on('listening', () => this.#ready());
+    worker.on('message', (message) => {
+      if (message === READY_MESSAGE) this.#ready();
+    });
     worker.on('error', (error) => this.#failed(error));
     worker.on('exit', (code, signal) => this.#exited(code, signal as NodeJS.Signals | null));
     worker.process.on('disconnect', () => this.#disconnected());
@@ -200,7 +207,7 @@ export class ReplicaProcess {
     return this.#slot.rss;
   }
 
-  /** For `waitReady: false`. */
+  /** For `waitReady: 'online'`. */
   readyWhenOnline(): void {
     this.#worker.once('online', () => this.#ready());
   }
@@ -291,6 +298,13 @@ export class ReplicaProcess {
     this.#slot.state = 'serving';
     this.#utilization = new Utilization(this.#slot.idle, hrtime.bigint());
     this.#owner.ready(this);
+  }
+
+  /** Said of the first one: who sends more of them may send very many. */
+  #dropped(what: string): void {
+    if (this.#hasDropped) return;
+    this.#hasDropped = true;
+    this.#owner.dropped(this, what);
   }
 
   /** An error of the process handle itself: the channel broke, or a signal was refused. */

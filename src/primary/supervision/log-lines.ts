@@ -56,6 +56,13 @@ export function slowStart(who: { id: number; pid: number }, ms: number, waitsFor
   return warn(`${replica(who)} is not ready after ${ms} ms: ${waitsFor}`);
 }
 
+/** A replica has sent what Node's own primary could not take. Only the first such message of each replica is told. */
+export function droppedMessage(who: { id: number; pid: number }, what: string): Line {
+  return warn(
+    `${replica(who)} ${what}: Node cannot take that; it is dropped and counted in stats().malformed`,
+  );
+}
+
 function downLine(event: DownEvent): Line {
   const { failures, restart, restartIn = 0 } = event;
   const why = event.error === undefined ? '' : `: ${oneLine(`${event.error.name}: ${event.error.message}`)}`;

@@ -32,7 +32,7 @@ export function startProcess(
 ): ReplicaProcess | undefined {
   const { segment, fd } = ownSegment();
   const { slot, incarnation } = child;
-  const { listen, sticky, blockedAfter, serialization, waitReady } = settings;
+  const { sticky, blockedAfter, serialization, waitReady } = settings;
   new Slot(segment, slot).clear(); // again: a replica may have written there since the last one's exit
   child.report = reportPath(settings.hangReports, slot);
   const lifeline = makeLifeline(refused);
@@ -45,13 +45,13 @@ export function startProcess(
     return undefined;
   }
   // Before the replica's own listeners: its death is known to the sockets before the child is removed.
-  if (listen === 'balanced') listeners.serve({ worker, owner, place: slot, sticky }, segment);
+  listeners.serve({ worker, owner, place: slot, sticky }, segment);
   const { windows, maxQueueLength } = owner.slotSettings;
   const codec = codecs[serialization];
   const place = { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength, lifeline };
   const replica = new ReplicaProcess(worker, place, owner, owner.counters);
   replicas.set(replica.pid, replica);
-  if (!waitReady) replica.readyWhenOnline();
+  if (waitReady === 'online') replica.readyWhenOnline();
   return replica;
 }
 

@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Codec, codecs } from '../../channel/codec.js';
 import type { Request } from '../../channel/protocol.js';
+import { missing } from '../../channel/readiness.js';
 import { BallermannError } from '../../errors.js';
 import { announce } from '../announce.js';
 import * as listeners from '../listening/listeners.js';
@@ -18,7 +19,7 @@ import { ownSegment, takeSlots } from '../replicas/slots.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
 import { Log } from './log.js';
-import { forcedKill, lines, oneLine, slowStart, stuck } from './log-lines.js';
+import { droppedMessage, forcedKill, lines, oneLine, slowStart, stuck } from './log-lines.js';
 import { hasLimits, Recycling } from './recycling.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
 import type { Crew } from './replacement.js';
@@ -309,14 +310,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const look = (): void => {
       if (child.state !== 'starting' || child.replica === undefined) return;
       if (isLast) {
-        child.failure = new Error(
-          `not ready within readyTimeout, ${readyTimeout} ms: ${isMissing(waitReady)}`,
-        );
+        child.failure = new Error(`not ready within readyTimeout, ${readyTimeout} ms: ${missing[waitReady]}`);
         child.replica.kill();
         return;
       }
       const who = { id: child.id, pid: child.replica.pid };
-      this.log.write('slow start', slowStart(who, SLOW_START, isMissing(waitReady)), who);
+      this.log.write('slow start', slowStart(who, SLOW_START, missing[waitReady]), who);
       this.#awaitReady(child, settings, SLOW_START);
     };
     // One turn later, so that a 'ready' which had arrived by then has been read.
@@ -360,6 +359,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       if (child !== undefined && replica.state !== 'stopping') void this.#stop(child, replica, reason);
     },
     castFailed: (error) => this.#announce('castFailed', error),
+    dropped: (replica, what) => {
+      const child = this.#children.of(replica);
+      if (child === undefined) return;
+      const who = { id: child.id, pid: replica.pid };
+      this.log.write('dropped', droppedMessage(who, what), who);
+    },
     requested: (replica, request) => this.#host.relay.request(replica, request),
     withdrawn: (replica, id) => this.#host.relay.withdraw(replica, id),
   };
@@ -498,13 +503,6 @@ function inOrderOfStay(children: readonly Child[]): Child[] {
 async function ownSignal(failure: unknown): Promise<void> {
   const signal = failure instanceof BallermannError ? failure.signal : undefined;
   if (signal === 'SIGINT' || signal === 'SIGTERM') await sleep(ONE_SIGNAL);
-}
-
-/** What a replica has not done that is not ready. */
-function isMissing(waitReady: boolean): string {
-  return waitReady
-    ? 'it has called neither handle() nor ready(), and listens nowhere'
-    : 'it has not connected to the primary';
 }
 
 function blockedEvent({ id }: Child, { pid }: ReplicaProcess, ms: number): BlockedEvent {

@@ -1,7 +1,7 @@
 /**
  * Gives a replica's servers sockets that it accepts from itself, in turn with the other replicas. The one seam is
- * `cluster._getServer`, which net.Server asks for its handle in a worker: Node's own code goes on doing all else that
- * concerns a shared server, and net.Server all that concerns a connection.
+ * `cluster._getServer`, which net.Server and dgram.Socket ask for their handle in a worker: Node's own code goes on doing
+ * all else that concerns a shared server, and net.Server all that concerns a connection.
  */
 
 import cluster from 'node:cluster';
@@ -10,12 +10,15 @@ import { constants } from 'node:os';
 import {
   type CloseNotice,
   type HandoverAnswer,
+  isAnswer,
   LISTEN,
+  type Listen,
   type ListenAnswer,
-  listenerOf,
   lostBy,
 } from '../../channel/listening.js';
 import type { Segment } from '../../memory/segment.js';
+import { listenError } from './listen-error.js';
+import { type Place, places } from './places.js';
 
 /** What net.Server has of a listening socket: Node's internal TCP or Pipe. */
 interface ServerHandle {
@@ -46,41 +49,66 @@ interface Limited {
 /** `type` of a connection's handle, of TCP and Pipe alike. */
 const SOCKET = 0;
 
-interface Options {
-  readonly fd?: number | null;
-  readonly addressType: unknown;
-}
-
 type Callback = (errno: number, handle: ServerHandle | null) => void;
 
-type GetServer = (this: unknown, server: unknown, options: Options, callback: Callback) => void;
+type GetServer = (this: unknown, server: unknown, options: Place, callback: Callback) => void;
 
-/** From now on. With `sticky` the primary sends each connection, as Node's would. Where Node has no such seam it schedules itself, and a warning says so. */
-export function balanceListening(segment: Segment, sticky: boolean): void {
+/** How the servers of this process listen. */
+export interface Sharing {
+  readonly listen: Listen;
+  /** The primary sends each connection, as Node's would. */
+  readonly sticky: boolean;
+}
+
+/** From now on. Where Node has no such seam it schedules itself, and a warning says so. */
+export function shareListening(segment: Segment, { listen, sticky }: Sharing): void {
   const seam = cluster as unknown as { _getServer?: GetServer };
   const getServer = seam._getServer;
-  if (typeof getServer !== 'function') return warn('this Node has no cluster._getServer');
-  const listeners = new WeakMap<object, number>();
+  if (typeof getServer !== 'function') {
+    if (listen === 'balanced') warn('this Node has no cluster._getServer');
+    return;
+  }
   // Before Node's own listener, which calls back with the handle alone.
+  let answer: Partial<ListenAnswer> = {};
   process.prependListener('internalMessage' as 'message', (message: unknown, handle: unknown) => {
-    if (handle === undefined || handle === null) return answerForLost(message);
-    const listener = listenerOf(message);
-    if (listener !== undefined) listeners.set(handle, listener);
+    if (isAnswer(message)) answer = message;
+    else if (handle === undefined || handle === null) answerForLost(message);
   });
   seam._getServer = function (server, options, callback) {
-    if (!isOurs(server, options)) return getServer.call(this, server, options, callback);
-    return getServer.call(this, server, { ...options, act: LISTEN } as Options, (errno, handle) => {
-      const listener = handle === null ? undefined : listeners.get(handle);
-      if (handle !== null && listener !== undefined) balance(handle, listener, segment, server);
-      else if (!errno && !sticky) warn('the primary has no room for one more');
-      callback(errno, handle);
+    const isShared = listen === 'balanced' && isStream(server, options);
+    const { index, free } = places.take(options);
+    const query = { ...options, index, ...(isShared && { act: LISTEN }) };
+    const listeningId = listeningIdOf(server);
+    getServer.call(this, server, query, (errno, handle) => {
+      const { listener, address } = answer;
+      if (handle === null) free();
+      else afterClose(handle, free);
+      if (handle !== null && listener !== undefined) balance(handle, listener, segment, server as Limited);
+      else if (isShared && !errno && !sticky) warn('the primary has no room for one more');
+      if (!errno || !(server instanceof Server)) callback(errno, handle);
+      // Else Node would say where it wanted to listen as the script has put it: "bind EADDRINUSE null:8080".
+      else if (listeningIdOf(server) === listeningId)
+        server.emit('error', listenError(errno, { ...options, tried: address }));
     });
   };
 }
 
-/** A descriptor that the application has is its own matter, and datagrams have no connections. */
-function isOurs(server: unknown, { fd, addressType }: Options): server is Limited {
-  return server instanceof Server && (fd === undefined || fd === null) && typeof addressType === 'number';
+/** Datagrams have no connections. */
+function isStream(server: unknown, { fd, addressType }: Place): server is Limited {
+  return server instanceof Server && (typeof fd === 'number' || typeof addressType === 'number');
+}
+
+/** Changes when a server listens anew, or is closed: what it has asked for before does not concern it any more. */
+function listeningIdOf(server: unknown): unknown {
+  return (server as { _listeningId?: unknown })._listeningId;
+}
+
+function afterClose(handle: ServerHandle, closed: () => void): void {
+  const { close } = handle;
+  handle.close = function (...args) {
+    closed();
+    return close.apply(this, args);
+  };
 }
 
 /** The handle itself never listens: its connections come from the acceptor. */
