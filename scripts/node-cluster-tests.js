@@ -4,11 +4,13 @@
  *
  *   node scripts/node-cluster-tests.js FOLDER [part of a file name ...] [--sticky] [--timeout seconds] [--repeat count]
  *
- * FOLDER is the folder `test` of a checkout of Node, best of the version that runs this.
+ * FOLDER is the folder `test` of a checkout of Node, best of the version that runs this. A worker that exits with another
+ * code than on the bare Node fails the test, whatever its primary says.
  */
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -16,6 +18,9 @@ import { boundedRun } from './lib/bounded-run.js';
 import { positive } from './lib/options.js';
 
 const adapter = fileURLToPath(new URL('node-cluster-tests/adapter.cjs', import.meta.url));
+const exits = fileURLToPath(new URL('node-cluster-tests/exits.cjs', import.meta.url));
+const notes = mkdtempSync(join(tmpdir(), 'ballermann-exits-'));
+process.once('exit', () => rmSync(notes, { recursive: true, force: true }));
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -33,6 +38,11 @@ const root = resolve(folder);
 /** What is otherwise with us on purpose. */
 const intended = {
   'parallel/test-cluster-net-listen-backlog.js': 'it spies on net.Server in the primary, which we do not use',
+  'parallel/test-cluster-accept-fail.js': "it has Node's round robin fail to accept, which we do not use",
+  ...(!values.sticky && {
+    'parallel/test-cluster-worker-handle-close.js':
+      'its worker refuses what the primary sends, and nothing is sent',
+  }),
   ...(values.sticky && {
     'parallel/test-cluster-net-server-drop-connection.js': 'all its connections are of one remote address',
   }),
@@ -45,7 +55,7 @@ const counts = { passed: 0, skipped: 0, 'fails bare': 0, intended: 0, FAILED: 0 
 for (const file of testFiles()) {
   for (let round = 0; round < repeat; round++) {
     const bare = await runTest(file, []);
-    const ours = bare.verdict === 'passed' ? await runTest(file, ['--require', adapter]) : undefined;
+    const ours = bare.verdict === 'passed' ? await runTest(file, [adapter], bare.exits) : undefined;
     const verdict = verdictOf(file, bare, ours);
     counts[verdict]++;
     console.log(`${verdict}: ${file}: ${bare.seconds} s bare, ${ours?.seconds ?? '-'} s with us`);
@@ -88,25 +98,35 @@ function flagsOf(file) {
   return flags?.trim().split(/\s+/) ?? [];
 }
 
-async function runTest(file, options) {
+/** @param wanted the exit codes that its workers are to have, where they are known. */
+async function runTest(file, preloads, wanted) {
   const started = performance.now();
   const mark = `${process.pid}/${started}`;
+  const note = join(notes, `${started}`);
   const { end, output, hung, problems } = await boundedRun([...flagsOf(file), join(root, file)], {
     cwd: root,
     env: {
       BALLERMANN_STICKY: values.sticky ? '1' : '',
-      NODE_OPTIONS: options.join(' '), // inherited, also by a primary that the test itself starts
+      BALLERMANN_EXITS: note,
+      // Inherited, also by a primary that the test itself starts.
+      NODE_OPTIONS: [exits, ...preloads].map((preload) => `--require ${preload}`).join(' '),
       NODE_COMMON_PORT: String(await freePorts()),
     },
     mark,
     timeoutMs,
   });
   if (!hung && end !== 'exit code 0') problems.unshift(end);
+  const codes = existsSync(note) ? readFileSync(note, 'utf8').trim().split('\n').sort().join(' ') : '';
+  if (wanted !== undefined && codes !== wanted)
+    problems.push(
+      `workers exited with ${codes || 'nothing but 0'}; on the bare Node with ${wanted || 'nothing but 0'}`,
+    );
   const isSkipped = problems.length === 0 && /^1\.\.0 # Skipped/m.test(output);
   return {
     verdict: isSkipped ? 'skipped' : problems.length > 0 ? 'FAILED' : 'passed',
     problems,
     output,
+    exits: codes,
     seconds: ((performance.now() - started) / 1_000).toFixed(1),
   };
 }

@@ -19,10 +19,6 @@ const SHUTDOWN = 5_000;
 const isSticky = process.env.BALLERMANN_STICKY === '1';
 const keyOf = ({ address = '' }) => address;
 
-/** Stands for the supervisor that owns the workers of this process. */
-const owner = {};
-const living = new Set();
-
 /** The process that cluster.fork has begun. */
 let begun;
 
@@ -57,8 +53,8 @@ function wrap(cluster) {
 }
 
 function forkReplica(file, args, options) {
-  const { ownSegment, takeSlots, giveSlotBack } = require(join(dist, 'primary', 'registry.js'));
-  const { REPLICA_ENV } = require(join(dist, 'replica', 'environment.js'));
+  const { ownSegment, takeSlots, giveSlotBack } = require(join(dist, 'primary', 'replicas', 'slots.js'));
+  const { REPLICA_ENV } = require(join(dist, 'channel', 'environment.js'));
   const { segment, fd } = ownSegment();
   const [slot] = takeSlots(1);
   const stdio = stdioOf(options);
@@ -67,9 +63,14 @@ function forkReplica(file, args, options) {
     slot,
     fd: stdio.length,
     serialization,
+    watchRss: false,
+    waitReady: 'online',
     listen: 'balanced',
     sticky: isSticky,
     primary: process.pid,
+    shutdown: SHUTDOWN,
+    maxHeldRequests: 0,
+    maxHoldTime: 0,
   };
   const child = fork.call(childProcess, file, args, {
     ...options,
@@ -89,30 +90,33 @@ function stdioOf({ stdio, silent }) {
   return [each, each, each, 'ipc'];
 }
 
-/** As a supervisor does. */
+/** As a supervisor does: one stands for all workers of this process. */
 function adopt(worker, { segment, slot, serialization }) {
-  const { serve, release } = require(join(dist, 'primary', 'listeners.js'));
-  const { ReplicaProcess } = require(join(dist, 'primary', 'replica-process.js'));
-  const { giveSlotBack } = require(join(dist, 'primary', 'registry.js'));
-  const { codecs } = require(join(dist, 'wire', 'codec.js'));
-  living.add(slot);
+  const { serve } = require(join(dist, 'primary', 'listening', 'listeners.js'));
+  const { ReplicaProcess } = require(join(dist, 'primary', 'replicas', 'replica-process.js'));
+  const { codecs } = require(join(dist, 'channel', 'codec.js'));
   serve({ worker, owner, place: slot, sticky: isSticky ? keyOf : undefined }, segment);
-  const replica = new ReplicaProcess(
-    worker,
-    { segment, slot, incarnation: 1, codec: codecs[serialization], windows: 0 },
-    {
-      ready() {},
-      exited() {
-        living.delete(slot);
-        giveSlotBack(slot);
-        if (living.size === 0) release(owner);
-      },
-      leaving: (_, reason) => void replica.stop(reason, SHUTDOWN),
-      castFailed() {},
-      requested() {},
-      withdrawn() {},
-    },
-    { late: 0, malformed: 0 },
-  );
-  replica.readyWhenOnline();
+  const place = { segment, slot, incarnation: 1, codec: codecs[serialization], ...unlimited };
+  new ReplicaProcess(worker, place, owner, counters).readyWhenOnline();
 }
+
+const unlimited = {
+  windows: 0,
+  blockedAfter: Number.POSITIVE_INFINITY,
+  maxQueueLength: Number.POSITIVE_INFINITY,
+};
+const counters = { late: 0, malformed: 0 };
+const owner = {
+  ready() {},
+  exited({ slot }) {
+    const { release } = require(join(dist, 'primary', 'listening', 'listeners.js'));
+    const { giveSlotBack } = require(join(dist, 'primary', 'replicas', 'slots.js'));
+    release(slot);
+    giveSlotBack(slot);
+  },
+  leaving: (replica, reason) => void replica.stop(reason, SHUTDOWN),
+  castFailed() {},
+  dropped() {},
+  requested() {},
+  withdrawn() {},
+};
