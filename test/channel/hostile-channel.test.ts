@@ -96,6 +96,7 @@ for (const serialization of both) {
         { ...query, port: -1, address: '\0abstract', addressType: -1, readableAll: true },
         { ...query, fd: 2 ** 31, addressType: null },
         { ...query, fd: 1, port: 0, addressType: null },
+        { cmd: 'NODE_CLUSTER', act: 'close', key: 'undefined:0:4:undefined:1' },
         { cmd: 'NODE_CLUSTER', act: 'hasOwnProperty' },
         { cmd: 'NODE_CLUSTER', act: '__defineGetter__' },
         { cmd: 'NODE_HANDLE_ACK' },
@@ -108,6 +109,20 @@ for (const serialization of both) {
       assert.equal(pool.pids(), pids);
     }));
 }
+
+test('a socket that is asked for twice, or closed before it is there: Node would end over it', () =>
+  besieged('json', async (_supervisor, pool) => {
+    const [sender] = pool.pids();
+    const questions = [
+      { port: 0, addressType: 4 },
+      { port: 0, addressType: 'udp4' },
+    ].map((place, i) => ({ cmd: 'NODE_CLUSTER', act: 'queryServer', seq: 1e6 + i, index: 7, ...place }));
+    const tooEarly = { cmd: 'NODE_CLUSTER', act: 'close', key: 'undefined:0:4:-2:7' };
+    const again = questions.map((question) => ({ ...question, seq: question.seq + 10 }));
+    await call(sender as number, { op: 'send', messages: [...questions, tooEarly, ...again] });
+    await ping(sender as number);
+    assert.is(pool.stats().malformed, 3);
+  }));
 
 /** As Node writes a message with advanced serialization: its length, then it. */
 function framed(body: string): Buffer {

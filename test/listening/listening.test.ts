@@ -386,6 +386,12 @@ test('what a server with maxConnections has no room for goes to the others, or w
   await until(async () => (await accepted()) === 20, 'the others to be accepted');
   assert.equal(await connections(), [1, 9]);
   for (const socket of surplus) socket.destroy();
+
+  // As Node has it: 0 is no limit up to Node 20, and no connection since then.
+  const none = await listenIn(small, { port: 0 }, { key: 'none', limits: { maxConnections: 0 } });
+  await listenIn(large, { port: 0 }, { key: 'none' });
+  const takers = new Set(await answers(none.address.port, 40));
+  assert.equal(takers, new Set(process.version.startsWith('v20.') ? [small, large] : [large]));
 });
 
 test('allowHalfOpen and pauseOnConnect', async () => {

@@ -22,14 +22,22 @@ let pool: Balancer;
 let pid: number;
 let worker: Worker;
 
+const said: string[] = [];
+const warn = (_: object, text: string): number => said.push(text);
+const log = { info() {}, warn, error: warn };
+
 test.before(async () => {
-  supervisor = await listeners({ execArgv: ['--no-warnings'] });
+  supervisor = await listeners({ log });
   pool = await balance(supervisor, 'pool');
   pid = pidAt(upPids(supervisor), 0);
   worker = Object.values(cluster.workers ?? {}).find((one) => one?.process.pid === pid) as Worker;
 });
 
-test.after(() => supervisor.close());
+test.after(async () => {
+  said.length = 0;
+  await supervisor.close();
+  assert.equal(said, [], 'an orderly end, also of one that has given a connection away');
+});
 
 test.after.each(() => {
   assert.is(pool.stats().malformed, 0);
@@ -143,9 +151,7 @@ test('exitedAfterDisconnect, by which a worker leaves by itself', async () => {
 });
 
 test('what Node’s primary cannot take fails in its replica, is counted, and is said once', async () => {
-  const said: string[] = [];
-  const warn = (_: object, text: string): number => said.push(text);
-  const log = { info() {}, warn, error() {} };
+  said.length = 0;
   await using hostile = await listeners({ replicas: 1, listen: 'node', log });
   await using own = await balance(hostile, 'hostile');
   const sender = pidAt(upPids(hostile), 0);

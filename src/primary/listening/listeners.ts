@@ -14,6 +14,7 @@ import {
   type ListenQuery,
 } from '../../channel/listening.js';
 import type { Segment } from '../../memory/segment.js';
+import { OUR_KEY } from '../replicas/node-sockets.js';
 import { BalancedListener, giveIndexBack, takeIndex } from './balanced.js';
 import { bind, canBind, listenAndAccept, listenWithoutAccepting, type Refusal } from './listening-socket.js';
 import { separateQueries } from './node-queries.js';
@@ -75,7 +76,7 @@ export function release(place: number): void {
 function listen({ worker, owner, place, sticky }: Served, segment: Segment, query: ListenQuery): void {
   if (worker.exitedAfterDisconnect) return; // as Node: it is leaving
   const { address, port, addressType, fd, index, seq } = query;
-  const key = `ballermann ${numberOf(owner)}:${address}:${port}:${addressType}:${fd}:${index}`;
+  const key = `${OUR_KEY}${numberOf(owner)}:${address}:${port}:${addressType}:${fd}:${index}`;
   const listener = listeners.get(key) ?? open(key, segment, query, sticky);
   if (listener === undefined) {
     // No room. Node's own primary takes the question from here.

@@ -7,6 +7,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { type HandleSender, misfitOf, seqOfQuery } from '../../channel/node-messages.js';
 import { MAX_ITEMS, MAX_WAITING } from '../../channel/outbox.js';
+import { NodeSockets } from './node-sockets.js';
 
 /** What a replica is found to have sent. */
 export interface GuardListener {
@@ -89,9 +90,16 @@ function guardReading(child: ChildProcess, pipe: Pipe, listener: GuardListener):
 
 /** All that listen for Node's internal messages get them by this `emit`. */
 function guardMessages(child: ChildProcess, listener: GuardListener): void {
-  const { emit } = child;
+  const { emit, send } = child;
+  const sockets = new NodeSockets();
+  child.send = function (this: ChildProcess, ...args: unknown[]): boolean {
+    sockets.answered(args[0]);
+    return Reflect.apply(send, this, args);
+  } as ChildProcess['send'];
   child.emit = function (this: ChildProcess, event: string, ...args: unknown[]): boolean {
-    const misfit = event === 'internalMessage' && misfitOf(args[0], args[1], child as HandleSender);
+    const misfit =
+      event === 'internalMessage' &&
+      (misfitOf(args[0], args[1], child as HandleSender) ?? sockets.misfitOf(args[0]));
     if (!misfit) return Reflect.apply(emit, this, [event, ...args]);
     listener.malformed(misfit);
     refuse(child, args[0], args[1]);

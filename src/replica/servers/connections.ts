@@ -194,10 +194,7 @@ export class Connections {
     const connection = new Connection(socket, kind);
     connection.owns(socket);
     this.#open.add(connection);
-    socket.once('close', () => {
-      this.#open.delete(connection);
-      this.#onClose(connection);
-    });
+    socket.once('close', () => this.#forget(connection));
     if (this.#endingSince !== undefined) connection.announceEnd();
   }
 
@@ -219,7 +216,8 @@ export class Connections {
   /** Ends those that are idle. @param others whether to end those as well that are not HTTP. */
   end(others: boolean): void {
     for (const connection of this.#open) {
-      if (connection.kind !== 'other') connection.endIfIdle();
+      if (isGivenAway(connection.socket)) this.#forget(connection);
+      else if (connection.kind !== 'other') connection.endIfIdle();
       else if (others) connection.socket.destroySoon();
       else connection.announceRestart();
     }
@@ -235,4 +233,14 @@ export class Connections {
   get size(): number {
     return this.#open.size;
   }
+
+  #forget(connection: Connection): void {
+    this.#open.delete(connection);
+    this.#onClose(connection);
+  }
+}
+
+/** Sent to another process: Node takes its handle then, and it never closes. */
+function isGivenAway(socket: Socket): boolean {
+  return !socket.destroyed && (socket as { _handle?: unknown })._handle === null;
 }

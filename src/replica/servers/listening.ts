@@ -40,7 +40,7 @@ interface Connection {
 
 /** What a net.Server says of its connections. */
 interface Limited {
-  readonly maxConnections?: number;
+  readonly maxConnections?: number | null;
   readonly _connections: number;
   /** From Node 22.12 on: drop what is too much, even though another worker could take it. */
   readonly dropMaxConnection?: boolean;
@@ -122,8 +122,7 @@ function balance(handle: ServerHandle, listener: number, { addon }: Segment, ser
   };
   // Node's cluster, too, offers a connection to another worker then, until one takes it.
   const hasRoom = (): boolean =>
-    !(server.maxConnections && server._connections >= server.maxConnections) ||
-    server.dropMaxConnection === true;
+    !(server._connections >= maxConnectionsOf(server)) || server.dropMaxConnection === true;
   const acceptor = new addon.Acceptor(handle.fd, listener, take, hasRoom);
   Object.assign(handle, {
     listen: () => acceptor.start(), // the primary has called listen(2)
@@ -154,6 +153,16 @@ function answerForLost(message: unknown): void {
     const answer: HandoverAnswer = { cmd: 'NODE_CLUSTER', ack: lost.seq, accepted: false };
     process.send?.(answer, undefined, undefined, () => {});
   }
+}
+
+/** Node takes 0 for no limit up to 20, and for no connection since then. */
+const ZERO_IS_NONE = Number.parseInt(process.versions.node, 10) > 20;
+
+function maxConnectionsOf({ maxConnections }: Limited): number {
+  const isLimit = ZERO_IS_NONE
+    ? maxConnections !== undefined && maxConnections !== null
+    : Boolean(maxConnections);
+  return isLimit ? Number(maxConnections) : Number.POSITIVE_INFINITY;
 }
 
 let warned = false;
