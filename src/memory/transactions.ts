@@ -3,6 +3,7 @@
  * window that has seen all counts at zero has nothing of that kind running, in any process or thread.
  */
 
+import { offAbort, onAbort } from '../aborts.js';
 import { BallermannError } from '../errors.js';
 import type { Rotation } from './rotation.js';
 import type { Segment } from './segment.js';
@@ -36,19 +37,19 @@ async function enterLater(
   { timeout, signal }: { timeout: number; signal: AbortSignal | undefined },
 ): Promise<void> {
   const ended = new AbortController();
-  const onAbort = (): void => ended.abort(signal?.reason);
+  const aborted = (): void => ended.abort(signal?.reason);
   const timer = setTimeout(() => {
     ended.abort(
       new BallermannError('ERR_TIMEOUT', `pool '${pool.name}' was paused for all of ${timeout} ms`),
     );
   }, timeout);
-  signal?.addEventListener('abort', onAbort);
+  if (signal !== undefined) onAbort(signal, aborted);
   try {
     do await pool.untilResumed(ended.signal);
     while (!pool.segment.addon.enter(pool.ring));
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    if (signal !== undefined) offAbort(signal, aborted);
   }
 }
 

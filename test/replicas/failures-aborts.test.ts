@@ -5,6 +5,7 @@ import { type Balancer, balance, call, ping, type Supervisor } from 'ballermann'
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { begun, failing, patient, standStill, stopped } from '../support/failing.js';
+import { duringWindow } from '../support/gate.js';
 import { downOf, until } from '../support/helpers.js';
 import { Folder, later } from '../support/processes.js';
 
@@ -152,6 +153,39 @@ test('an abort when the answer has come and was not read: the reason, and the an
     },
     { begun: 1, late: 1 },
   ));
+
+test('one signal for many calls, pings, transactions and windows: one listener, no warning, and all of them end', async () => {
+  using folder = new Folder();
+  await using supervisor = await failing(folder, { replicas: 1 });
+  await using pool = await balance(supervisor, 'pool');
+  await using other = await balance(supervisor, 'other');
+  const warnings: Error[] = [];
+  const note = (warning: Error) => warnings.push(warning);
+  process.on('warning', note);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const pid = pool.pid();
+  let outcomes: unknown[] = [];
+  await duringWindow(pool, async () => {
+    const waiting = Array.from({ length: 12 }, () => [
+      pool.call(handled, { signal }),
+      ping(pid, { signal, timeout: 20_000 }),
+      pool.transaction(() => assert.unreachable(), { signal }),
+      other.applyWithin(() => new Promise(() => {}), 0, { signal }),
+      call(pid, { op: 'hold', key: 'all' }, { signal }),
+    ]).flat();
+    const settled = Promise.all(waiting.map((each) => each.catch((error: unknown) => error)));
+    await turns();
+    assert.is(getEventListeners(signal, 'abort').length, 1);
+    controller.abort(reason);
+    outcomes = await settled;
+  });
+  process.off('warning', note);
+  assert.ok(outcomes.every((outcome) => outcome === reason || outcome === undefined)); // a ping may have been answered
+  assert.equal(getEventListeners(signal, 'abort'), []);
+  assert.equal(warnings, []);
+  await call(pid, { op: 'open', key: 'all' });
+});
 
 test('an abort after the answer changes nothing', () =>
   stage(

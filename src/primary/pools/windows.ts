@@ -5,6 +5,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { offAbort, onAbort } from '../../aborts.js';
 import { BallermannError } from '../../errors.js';
 
 export interface WindowOptions {
@@ -74,15 +75,26 @@ export class Windows {
     signal?.throwIfAborted();
 
     const ended = new AbortController();
-    const onAbort = (): void => ended.abort(signal?.reason);
-    signal?.addEventListener('abort', onAbort);
+    const aborted = (): void => ended.abort(signal?.reason);
+    if (signal !== undefined) onAbort(signal, aborted);
+    let delay = 'another window of the pool was still open';
+    const waiting = (signal: AbortSignal): Promise<unknown> => {
+      delay = 'its wait was not over';
+      return wait(signal);
+    };
+    const running = (context: WindowContext): T | PromiseLike<T> => {
+      delay = 'its function had not finished';
+      return fn(context);
+    };
     const timer =
-      timeout === undefined ? undefined : setTimeout(() => ended.abort(this.#timedOut(timeout)), timeout);
+      timeout === undefined
+        ? undefined
+        : setTimeout(() => ended.abort(this.#timedOut(timeout, delay)), timeout);
     try {
       return await this.#inTurn(ended, () => this.#window(ended.signal, wait, fn));
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+      if (signal !== undefined) offAbort(signal, aborted);
     }
   }
 
@@ -165,8 +177,8 @@ function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T> {
     return Promise.reject(signal.reason);
   }
   return new Promise<T>((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', onAbort);
-    task.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    const aborted = (): void => reject(signal.reason);
+    onAbort(signal, aborted);
+    task.then(resolve, reject).finally(() => offAbort(signal, aborted));
   });
 }

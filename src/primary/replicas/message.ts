@@ -1,5 +1,6 @@
 /** One call, cast or ping on its way through the primary: it settles once, whatever happens around it. */
 
+import { offAbort, onAbort } from '../../aborts.js';
 import type { Codec, Payload } from '../../channel/codec.js';
 import { clearLimit, type Limit, type Limited, setLimit } from '../../channel/deadlines.js';
 import { ENTRY_WEIGHT, type Outgoing } from '../../channel/outbox.js';
@@ -71,7 +72,7 @@ export class Message implements Outgoing<ToReplica>, Limited {
     if (timeout !== undefined) this.#limit = setLimit(this, timeout);
     if (signal !== undefined) {
       const listener = (): void => this.#giveUp(signal.reason);
-      signal.addEventListener('abort', listener);
+      onAbort(signal, listener);
       this.#abort = { signal, listener };
     }
   }
@@ -141,7 +142,7 @@ export class Message implements Outgoing<ToReplica>, Limited {
     this.#payload = undefined; // the answer may be long in coming
     if (this.#limit !== undefined) clearLimit(this.#limit);
     this.#limit = undefined;
-    this.#abort?.signal.removeEventListener('abort', this.#abort.listener);
+    if (this.#abort !== undefined) offAbort(this.#abort.signal, this.#abort.listener);
     return caller;
   }
 }

@@ -1,5 +1,6 @@
 /** One replica in the place of another: the new one first, and the old one goes when the new one is ready. */
 
+import { offAbort, onAbort } from '../../aborts.js';
 import type { BallermannError } from '../../errors.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { takeSlots } from '../replicas/slots.js';
@@ -46,10 +47,10 @@ export async function replace(
     };
   });
   const giveUp = (): Promise<void> => crew.retire([successor], `${reason} failed`);
-  const onAbort = (): void => {
+  const aborted = (): void => {
     if (successor.isSuccessor) void giveUp();
   };
-  signal?.addEventListener('abort', onAbort);
+  if (signal !== undefined) onAbort(signal, aborted);
   crew.begin(successor, settings);
   try {
     await successor.started();
@@ -57,7 +58,7 @@ export async function replace(
     await giveUp(); // resolves when nothing is left of it
     throw failure;
   } finally {
-    signal?.removeEventListener('abort', onAbort);
+    if (signal !== undefined) offAbort(signal, aborted);
   }
   return handedOver;
 }

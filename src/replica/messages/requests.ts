@@ -1,5 +1,7 @@
 /** The calls, casts and pings that a replica makes: sent to the primary, which makes them on its behalf. */
 
+import { offAbort, onAbort } from '../../aborts.js';
+import { checkMessage } from '../../arguments.js';
 import type { Codec, Payload } from '../../channel/codec.js';
 import { clearLimit, type Limit, type Limited, setLimit } from '../../channel/deadlines.js';
 import { ENTRY_WEIGHT, fixed, type Outbox } from '../../channel/outbox.js';
@@ -98,8 +100,8 @@ class Request implements Limited {
     this.#timeout = timeout;
     this.#signal = signal;
     this.#caller = caller;
-    this.#limit = setLimit(this, timeout);
-    signal?.addEventListener('abort', this.#onAbort);
+    this.#limit = setLimit(this, timeout + GRACE);
+    if (signal !== undefined) onAbort(signal, this.#onAbort);
   }
 
   resolve(reply: unknown): void {
@@ -125,7 +127,7 @@ class Request implements Limited {
 
   #settle(cancelled: boolean): void {
     clearLimit(this.#limit);
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    if (this.#signal !== undefined) offAbort(this.#signal, this.#onAbort);
     this.#caller.settled(cancelled);
   }
 }
