@@ -1,14 +1,16 @@
 /** Checks of what callers pass: each error names the argument, what was expected and what came. */
 
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 
 /** ms, the longest that Node's timers take. */
 export const MAX_TIMER = 2 ** 31 - 1;
 
 export function badType(name: string, expected: string, actual: unknown): TypeError {
-  return Object.assign(new TypeError(`${name} must be ${expected}; got ${show(actual)}`), {
-    code: 'ERR_INVALID_ARG_TYPE',
-  });
+  return typeError(`${name} must be ${expected}; got ${show(actual)}`);
+}
+
+function typeError(text: string): TypeError {
+  return Object.assign(new TypeError(text), { code: 'ERR_INVALID_ARG_TYPE' });
 }
 
 export function badRange(name: string, expected: string, actual: unknown): RangeError {
@@ -17,12 +19,18 @@ export function badRange(name: string, expected: string, actual: unknown): Range
   });
 }
 
-function show(value: unknown): string {
-  const text = inspect(value, {
-    depth: 0,
-    breakLength: Number.POSITIVE_INFINITY,
-  });
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+/** What came, for an error text. Never throws. */
+export function show(value: unknown): string {
+  if (types.isPromise(value)) return 'a promise: did you forget await?';
+  try {
+    const text = inspect(value, {
+      depth: 0,
+      breakLength: Number.POSITIVE_INFINITY,
+    });
+    return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  } catch {
+    return `a value of type ${typeof value} that cannot be shown`; // its own inspect threw
+  }
 }
 
 export function checkNumber(name: string, value: unknown, min: number, max: number): number {
@@ -46,7 +54,14 @@ export function checkMilliseconds(name: string, value: unknown): number {
 }
 
 export function checkFunction(name: string, value: unknown): void {
-  if (typeof value !== 'function') throw badType(name, 'a function', value);
+  if (typeof value === 'function') return;
+  if (!types.isPromise(value)) throw badType(name, 'a function', value);
+  throw typeError(`${name} must be a function; got a promise: pass the function itself, do not call it`);
+}
+
+/** A promise would travel as an empty object. */
+export function checkMessage(message: unknown): void {
+  if (message instanceof Promise) throw badType('message', 'a value that can be sent', message);
 }
 
 export function checkBoolean(name: string, value: unknown): boolean {
@@ -85,7 +100,7 @@ export function checkOptions(
   known: readonly string[],
 ): Record<string, unknown> {
   if (value === undefined) return {};
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || types.isPromise(value))
     throw badType(name, 'an object', value);
   for (const key of Object.keys(value)) {
     if (!known.includes(key))

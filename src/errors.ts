@@ -1,6 +1,7 @@
 /** The one error class of the package, and the form in which errors travel between processes. */
 
 import { inspect } from 'node:util';
+import { show } from './arguments.js';
 
 /** What went wrong, for programs. */
 export type ErrorCode =
@@ -114,7 +115,11 @@ export function poolRefusal(
 }
 
 export function noSuchPool(name: unknown): BallermannError {
-  return new BallermannError('ERR_NO_SUCH_POOL', `no pool is named ${JSON.stringify(name) ?? String(name)}`);
+  return new BallermannError('ERR_NO_SUCH_POOL', `no pool is named ${nameOf(name)}`);
+}
+
+function nameOf(name: unknown): string {
+  return typeof name === 'string' ? JSON.stringify(name) : show(name);
 }
 
 export function noSuchReplica(pid: number, why = 'no replica has'): BallermannError {
@@ -123,12 +128,13 @@ export function noSuchReplica(pid: number, why = 'no replica has'): BallermannEr
   });
 }
 
-/** @param what the function that was called. @param where the process or thread that it was called in. */
-export function wrongProcess(what: string, where: string): BallermannError {
-  return new BallermannError(
-    'ERR_WRONG_PROCESS',
-    `${what} works in the primary's main thread; this is ${where}`,
-  );
+/**
+ * @param what the function that was called.
+ * @param home where it works.
+ * @param where the process or thread that it was called in.
+ */
+export function wrongProcess(what: string, home: string, where: string): BallermannError {
+  return new BallermannError('ERR_WRONG_PROCESS', `${what} works in ${home}; this is ${where}`);
 }
 
 /** An error as plain data. What does not fit (own fields, deeper causes) stays behind. */

@@ -1,7 +1,9 @@
 /** `ballermann/replica`: what the script of a replica uses. */
 
+import { isMainThread } from 'node:worker_threads';
 import { checkFunction } from './arguments.js';
-import { BallermannError } from './errors.js';
+import { INDEX_ENV } from './channel/environment.js';
+import { wrongProcess } from './errors.js';
 import type { MessageContext } from './replica/messages/mailbox.js';
 import { type ReplicaRuntime, replicaRuntime, type ShutdownHook } from './replica/runtime.js';
 
@@ -45,8 +47,8 @@ export function onShutdown(hook: ShutdownHook): void {
 function runtime(what: string): ReplicaRuntime {
   const found = replicaRuntime();
   if (found !== undefined) return found;
-  throw new BallermannError(
-    'ERR_WRONG_PROCESS',
-    `${what} works in a replica: start this script with supervise()`,
-  );
+  const here = isMainThread
+    ? 'a process that supervise() has not started'
+    : `a worker thread: call it in the replica's main thread`;
+  throw wrongProcess(what, "a replica's main thread", here);
 }

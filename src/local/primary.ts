@@ -2,7 +2,7 @@
 
 import cluster from 'node:cluster';
 import { badType } from '../arguments.js';
-import { BallermannError } from '../errors.js';
+import { BallermannError, wrongProcess } from '../errors.js';
 import { type CallOptions, callOptions, checkName, checkPid, checkTarget, pingOptions } from '../options.js';
 import { ignoreClosedOutput } from '../output.js';
 import { Balancer } from '../primary/pools/balancer.js';
@@ -24,10 +24,8 @@ import type { Local } from './local.js';
 export const primary: Local = {
   async supervise(options) {
     if (!cluster.isPrimary) {
-      throw new BallermannError(
-        'ERR_WRONG_PROCESS',
-        'supervise works in the primary; this is a worker of node:cluster',
-      );
+      const where = 'a worker of node:cluster that supervise() has not started';
+      throw wrongProcess('supervise', "the primary's main thread", where);
     }
     if (process.permission?.has('child') === false) {
       throw new BallermannError(

@@ -154,6 +154,43 @@ test('more pools, and more replicas, than the segment holds', () =>
     await using _other = await start({ replicas: 1 });
     await rejects(supervise({ exec: echo, replicas: 1022 }), full);
     await rejects(supervisor.resize(1024), full);
+
+    // Pools of supervisors that have ended give their places to those that come.
+    const ended = await start({ replicas: 1 });
+    for (let i = 0; i < 64; i++) await balance(ended, `ended ${i}`).catch(() => {}); // as many as there is room for
+    await rejects(balance(supervisor, 'one more'), full);
+    await ended.close();
+    await (await balance(supervisor, 'one more')).close();
+  }));
+
+/** A promise where a value belongs. */
+const promise: Anything = Promise.resolve('value');
+const forgotten = /; got a promise: did you forget await\?$/;
+
+test('a promise in place of a value: the error asks whether await was forgotten', () =>
+  unharmed('promises', async (supervisor) => {
+    await rejects(balance(Promise.resolve(supervisor) as Anything, 'promises 2'), type(forgotten));
+    await rejects(balance(supervisor, promise), type(forgotten));
+    await rejects(balance(supervisor, 'promises 2', promise), type(forgotten));
+    await rejects(supervise(promise), type(forgotten));
+    await rejects(supervise({ exec: promise }), type(forgotten));
+    await rejects(supervisor.resize(promise), type(forgotten));
+    await rejects(supervisor.reload(promise), type(forgotten));
+    await rejects(call(promise, 1), type(forgotten));
+    throws(() => cast(promise, 1), type(forgotten));
+    await rejects(ping(promise), type(forgotten));
+    throws(() => pid(promise), { code: 'ERR_NO_SUCH_POOL', message: /did you forget await\?$/ });
+    const replica = pid('promises');
+    const sent = type(/^message must be a value that can be sent; got a promise: did you forget await\?$/);
+    for (const target of ['promises', replica]) {
+      await rejects(call(target, promise), sent);
+      throws(() => cast(target, promise), sent);
+    }
+    await rejects(call('promises', 1, promise), type(forgotten));
+    const uncalled = type(/^fn must be a function; got a promise: pass the function itself, do not call it$/);
+    await rejects(applyWithin('promises', promise), uncalled);
+    await rejects(ballermann.transaction('promises', promise), uncalled);
+    await rejects(ballermann.map('promises', promise), uncalled);
   }));
 
 test('supervise: an exec that is no file', () =>
@@ -311,7 +348,13 @@ function areRefused(outcomes: Outcomes, expected: string[], where: RegExp): void
   );
   for (const [what, code, message] of outcomes) {
     assert.is(code, 'ERR_WRONG_PROCESS', `${what}: ${message}`);
-    assert.match(message, what);
+    assert.ok(message.startsWith(`${what} works in `), message);
+    const home = ofReplica.includes(what)
+      ? / works in a replica's main thread; this is /
+      : ofPrimary.includes(what)
+        ? / works in the primary's main thread; this is /
+        : / works in the main threads of the primary and of replicas; this is /;
+    assert.match(message, home);
     if (!ofReplica.includes(what)) assert.match(message, where);
   }
 }
@@ -345,7 +388,10 @@ test('supervise is refused in a worker of node:cluster', () =>
   }));
 
 test("what is a replica's alone is refused in the primary", () => {
-  const outside = { code: 'ERR_WRONG_PROCESS', message: /works in a replica.*supervise/ };
+  const outside = {
+    code: 'ERR_WRONG_PROCESS',
+    message: /replica.*; this is a process that supervise\(\) has not started$/,
+  };
   throws(() => handle(() => {}), outside);
   throws(() => ready(), outside);
   throws(() => onShutdown(() => {}), outside);

@@ -1,5 +1,6 @@
 /** Sends one message of any kind to a pool or a replica; what `call`, `cast`, `ping` and the relay have in common. */
 
+import { checkMessage } from '../../arguments.js';
 import type { Codec } from '../../channel/codec.js';
 import type { RequestKind } from '../../channel/protocol.js';
 import { BallermannError, noSuchReplica } from '../../errors.js';
@@ -59,12 +60,14 @@ export function sendCall<Reply>(
   options: CheckedCallOptions,
 ): Promise<Reply> {
   return new Promise<Reply>((resolve, reject) => {
+    checkMessage(message);
     send('call', target, message, new Promised(resolve, reject), options);
   });
 }
 
 /** A cast of this process. @throws TypeError, RangeError, and as `send`. */
 export function sendCast(target: Route | ReplicaProcess, message: unknown): void {
+  checkMessage(message);
   const noLimit = { timeout: undefined, signal: undefined, idempotent: false };
   send('cast', target, message, nobody, noLimit);
 }

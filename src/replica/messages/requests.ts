@@ -33,6 +33,7 @@ export class Requests {
       const settled = (cancelled: boolean): void => {
         this.#pending.delete(id);
         if (cancelled) this.#outbox.post(fixed(['cancel', id]));
+    checkMessage(message);
       };
       const request = new Request(options, { resolve, reject, settled });
       this.#pending.set(id, request);
@@ -53,6 +54,7 @@ export class Requests {
     const request = this.#pending.get(id);
     try {
       request?.resolve(this.#codec.decode(payload));
+    checkMessage(message);
     } catch (cause) {
       request?.reject(
         new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', {
