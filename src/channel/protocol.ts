@@ -41,6 +41,8 @@ export type ToPrimary =
   /** The preload is in place: the replica can take entries. */
   | readonly [tag: 'hello', protocol: number]
   | readonly [tag: 'ready']
+  /** handle() was called: what is in the mailbox is taken from now on. */
+  | readonly [tag: 'handles']
   /** The event loop turns. */
   | readonly [tag: 'alive']
   /** An uncaught error; the exit follows. */
@@ -150,6 +152,7 @@ const toReplica = new Map<unknown, Shape>([
 const toPrimary = new Map<unknown, Shape>([
   ['hello', plain(isId)],
   ['ready', plain()],
+  ['handles', plain()],
   ['alive', plain()],
   ['crash', plain(isErrorData)],
   ['leave', plain(isText)],

@@ -76,6 +76,11 @@ export class Slot {
     return this.#allTaken.look(this.taken) + this.#allBegun.look(begun);
   }
 
+  /** Requests that its servers are running. */
+  get requests(): number {
+    return (this.#words[this.#word(this.#segment.addon.layout.slotRequests)] as number) >>> 0;
+  }
+
   /** Bytes of memory, as the replica last looked; 0 where it does not. */
   get rss(): number {
     return ((this.#words[this.#word(this.#segment.addon.layout.slotRss)] as number) >>> 0) * 1024;

@@ -129,7 +129,7 @@ export class ReplicaRuntime {
   }
 
   handle(handler: Handler): void {
-    this.#mailbox.setHandler(handler);
+    if (this.#mailbox.setHandler(handler)) this.#post(['handles']);
     this.#serves();
   }
 

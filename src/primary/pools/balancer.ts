@@ -85,6 +85,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       ended: () => this.#dispatcher.giveUpHeld(this.#refusal('empty')),
     });
     this.#dispatcher = new Dispatcher({
+      name,
       codec: supervisor.codec,
       rotation: this.#rotation,
       membership: this.#membership,

@@ -9,6 +9,7 @@ import type { Membership } from './membership.js';
 
 /** What messages need of their pool. */
 export interface DispatchedPool {
+  readonly name: string;
   readonly codec: Codec;
   readonly rotation: Rotation;
   readonly membership: Membership;
@@ -18,16 +19,21 @@ export interface DispatchedPool {
 }
 
 export class Dispatcher implements Route {
+  readonly name: string;
   readonly codec: Codec;
   readonly #pool: DispatchedPool;
-  readonly #held = new Held();
+  readonly #held: Held;
   #sent = 0;
   #redirected = 0;
   #lostCasts = 0;
 
   constructor(pool: DispatchedPool) {
+    this.name = pool.name;
     this.codec = pool.codec;
     this.#pool = pool;
+    this.#held = new Held(() =>
+      pool.isPaused() ? 'a maintenance window of the pool holds it' : 'the pool has no replica to send it to',
+    );
   }
 
   /** Messages that were given to a replica, redirections included. */

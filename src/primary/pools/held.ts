@@ -4,16 +4,23 @@ import { MAX_ITEMS, MAX_WAITING } from '../../channel/outbox.js';
 import type { Carrier, Message } from '../replicas/message.js';
 
 export class Held {
+  readonly #why: () => string;
   #messages = new Set<Message>();
   #weight = 0;
 
   /** What a message needs of whoever has it: one whose caller has gone is forgotten. */
   readonly #carrier: Carrier = {
     nextSequence: () => 0, // nothing goes out from here
+    find: () => ({ text: this.#why() }),
     abandoned: (message) => {
       if (this.#messages.delete(message)) this.#weight -= message.weight;
     },
   };
+
+  /** @param why the messages are kept, for the error of a caller who has waited in vain. */
+  constructor(why: () => string) {
+    this.#why = why;
+  }
 
   get size(): number {
     return this.#messages.size;

@@ -91,8 +91,22 @@ export class Windows {
         ? undefined
         : setTimeout(() => ended.abort(this.#timedOut(timeout, delay)), timeout);
     try {
-      return await this.#inTurn(ended, () => this.#window(ended.signal, wait, fn));
+      return await this.#inTurn(ended, () => this.#window(ended.signal, waiting, running));
     } finally {
+  /**
+   * For what waits until no window is open: from inside one, it would wait for what may be waiting for it.
+   * @param what is begun, for the error.
+   * @throws BallermannError ERR_PAUSED inside a window of this pool that is open.
+   */
+  refuseInside(what: string): void {
+    if (openWindows === 0 || !inside.getStore()?.some((window) => window.open && window.of === this)) return;
+    throw new BallermannError(
+      'ERR_PAUSED',
+      `${what} from inside a window of '${this.#name}' would wait for the end of that window: ` +
+        'use a pid in the window, or do it after the window',
+    );
+  }
+
       clearTimeout(timer);
       if (signal !== undefined) offAbort(signal, aborted);
     }
@@ -162,10 +176,10 @@ export class Windows {
     }
   }
 
-  #timedOut(timeout: number): BallermannError {
+  #timedOut(timeout: number, delay: string): BallermannError {
     return new BallermannError(
       'ERR_TIMEOUT',
-      `the window of '${this.#name}' did not end within ${timeout} ms`,
+      `the window of '${this.#name}' did not end within ${timeout} ms: ${delay}`,
     );
   }
 }

@@ -6,12 +6,21 @@ import { isAtMost } from '../../memory/counts.js';
 import { type ExitInfo, howItEnded } from './exit.js';
 import type { Carrier, Message } from './message.js';
 import type { Counters, ReplicaChannel } from './replica-channel.js';
+import { type Custody, inReplica, type Whereabouts } from './whereabouts.js';
 
 export interface InFlightListener {
   /** So many are unfinished now. */
   counted(unfinished: number): void;
   castFailed(error: BallermannError): void;
+  /** What can be seen of the replica now. */
+  sight(): ReplicaSight;
 }
+
+/** What `find` needs to know of the replica. */
+export type ReplicaSight = Pick<Custody, 'script' | 'handles' | 'requests' | 'blocked' | 'turn'> & {
+  /** How many calls and casts it has taken out of its mailbox, modulo 2^32. */
+  readonly taken: number;
+};
 
 export class InFlight implements Carrier {
   readonly #pid: number;
@@ -68,6 +77,14 @@ export class InFlight implements Carrier {
       this.#channel.voided(message);
       this.#listener.counted(this.size);
     }
+  }
+
+  find({ kind, sequence }: Message): Whereabouts {
+    const { taken, ...sight } = this.#listener.sight();
+    const begun = kind !== 'ping' && sequence !== undefined && isAtMost(sequence, taken);
+    const stage = begun ? 'begun' : sequence === undefined ? 'waiting' : 'sent';
+    const { greeted } = this.#channel;
+    return inReplica({ ...sight, kind, stage, pid: this.#pid, greeted, others: this.size - 1 });
   }
 
   /** The replica has answered. */

@@ -6,6 +6,7 @@ import { clearLimit, type Limit, type Limited, setLimit } from '../../channel/de
 import { ENTRY_WEIGHT, type Outgoing } from '../../channel/outbox.js';
 import { entryOf, type RequestKind, type ToReplica } from '../../channel/protocol.js';
 import { BallermannError } from '../../errors.js';
+import type { Whereabouts } from './whereabouts.js';
 
 /** Whoever waits for the answer: a promise of this process, or a replica that asked for the call. */
 export interface Caller {
@@ -16,6 +17,8 @@ export interface Caller {
 
 /** A pool, as its messages see it. */
 export interface Route {
+  /** The pool's. */
+  readonly name: string;
   readonly codec: Codec;
   /** Takes a new message. @throws what keeps it from being sent. */
   accept(message: Message): void;
@@ -30,12 +33,14 @@ export interface MessageOptions {
   readonly idempotent: boolean;
 }
 
-/** What a message needs of the replica that it was given to. */
+/** What a message needs of whoever has it: the replica that it was given to, or the pool that keeps it. */
 export interface Carrier {
   /** Numbers a message that goes out: how many calls and casts have gone before it. */
   nextSequence(): number;
   /** The caller has gone; `sent` tells whether the replica has the message. */
   abandoned(message: Message, sent: boolean): void;
+  /** Where the message is, for a caller who has waited in vain. */
+  find(message: Message): Whereabouts;
 }
 
 export class Message implements Outgoing<ToReplica>, Limited {
@@ -118,10 +123,14 @@ export class Message implements Outgoing<ToReplica>, Limited {
   }
 
   expire(): void {
+    const { at } = this.#limit as Limit;
     this.#limit = undefined;
-    this.#giveUp(
-      new BallermannError('ERR_TIMEOUT', `no answer to the ${this.kind} within ${this.#timeout} ms`),
-    );
+    const timeout = this.#timeout as number;
+    const age = Math.round(performance.now() - at + timeout);
+    const { text, pid } = this.#carrier?.find(this) ?? { text: 'it was not sent' };
+    const pool = this.route === undefined ? '' : ` to pool '${this.route.name}'`;
+    const late = `no answer to the ${this.kind}${pool} after ${age} ms (timeout: ${timeout} ms)`;
+    this.#giveUp(new BallermannError('ERR_TIMEOUT', `${late}: ${text}`, { pid }));
   }
 
   /** The caller has gone for a reason of its own. */

@@ -56,6 +56,8 @@ export interface ReplicaPlace {
   readonly slot: number;
   readonly incarnation: number;
   readonly codec: Codec;
+  /** File name of the script, for error texts. */
+  readonly script: string;
   readonly windows: number;
   readonly blockedAfter: number;
   readonly maxQueueLength: number;
@@ -89,6 +91,8 @@ export class ReplicaProcess {
   readonly #slot: Slot;
   #state: 'starting' | 'up' | 'stopping' | 'dead' = 'starting';
   #blocked = false;
+  /** The script has called handle(). */
+  #handles = false;
   #utilization: Utilization | undefined;
   #crash: Error | undefined;
   #exit: ExitInfo | undefined;
@@ -103,7 +107,7 @@ export class ReplicaProcess {
 
   constructor(
     worker: Worker,
-    { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength, lifeline }: ReplicaPlace,
+    { segment, slot, incarnation, codec, script, windows, blockedAfter, maxQueueLength, lifeline }: ReplicaPlace,
     owner: ReplicaOwner,
     counters: Counters,
   ) {
@@ -137,6 +141,14 @@ export class ReplicaProcess {
         if (this.#state !== 'dead') this.#slot.unfinished = unfinished; // else the slot is another's
       },
       castFailed: (error) => owner.castFailed(error),
+      sight: () => ({
+        script,
+        handles: this.#handles,
+        requests: this.#slot.requests,
+        blocked: this.#blocked,
+        turn: this.#turn,
+        taken: this.#slot.taken,
+      }),
     });
     worker.on('message', (message) => {
       if (message === READY_MESSAGE) this.#ready();
@@ -280,6 +292,9 @@ export class ReplicaProcess {
         return;
       case 'leave':
         this.hasAskedToLeave = true;
+      case 'handles':
+        this.#handles = true;
+        return;
         return this.#owner.leaving(this, entry[1]);
       case 'result':
         return eachOf(entry, this.inFlight.result);
@@ -299,6 +314,12 @@ export class ReplicaProcess {
     this.#utilization = new Utilization(this.#slot.idle, hrtime.bigint());
     this.#owner.ready(this);
   }
+  /** ms since the event loop began the turn that it is in; 0 while it waits for work. It may say anything. */
+  get #turn(): number {
+    const { busySince } = this.#slot;
+    return busySince === 0n ? 0 : Number(hrtime.bigint() - busySince) / 1e6;
+  }
+
 
   /** Said of the first one: who sends more of them may send very many. */
   #dropped(what: string): void {

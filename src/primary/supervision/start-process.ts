@@ -1,5 +1,6 @@
 /** Starts the process of a child: forks it, gives its servers their sockets, and makes the primary's end of it. */
 
+import { basename } from 'node:path';
 import { codecs } from '../../channel/codec.js';
 import { Slot } from '../../memory/slot.js';
 import * as listeners from '../listening/listeners.js';
@@ -32,7 +33,7 @@ export function startProcess(
 ): ReplicaProcess | undefined {
   const { segment, fd } = ownSegment();
   const { slot, incarnation } = child;
-  const { sticky, blockedAfter, serialization, waitReady } = settings;
+  const { exec, sticky, blockedAfter, serialization, waitReady } = settings;
   new Slot(segment, slot).clear(); // again: a replica may have written there since the last one's exit
   child.report = reportPath(settings.hangReports, slot);
   const lifeline = makeLifeline(refused);
@@ -48,7 +49,8 @@ export function startProcess(
   listeners.serve({ worker, owner, place: slot, sticky }, segment);
   const { windows, maxQueueLength } = owner.slotSettings;
   const codec = codecs[serialization];
-  const place = { segment, slot, incarnation, codec, windows, blockedAfter, maxQueueLength, lifeline };
+  const script = basename(exec);
+  const place = { segment, slot, incarnation, codec, script, windows, blockedAfter, maxQueueLength, lifeline };
   const replica = new ReplicaProcess(worker, place, owner, owner.counters);
   replicas.set(replica.pid, replica);
   if (waitReady === 'online') replica.readyWhenOnline();

@@ -79,11 +79,12 @@ export class Mailbox {
     this.#answers = answers;
   }
 
-  /** A later handler takes the place of an earlier one. */
-  setHandler(handler: Handler): void {
+  /** A later handler takes the place of an earlier one. @returns whether it is the first. */
+  setHandler(handler: Handler): boolean {
     const isFirst = this.#handler === undefined;
     this.#handler = handler;
     if (isFirst) setImmediate(() => this.#deliverWaiting()); // let the script finish its turn
+    return isFirst;
   }
 
   /** @param payload none with a ping. */

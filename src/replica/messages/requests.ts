@@ -9,6 +9,12 @@ import type { RequestKind, ToPrimary } from '../../channel/protocol.js';
 import { BallermannError, type ErrorData, fromPrimary } from '../../errors.js';
 import type { CheckedCallOptions } from '../../options.js';
 
+/**
+ * ms that the replica waits longer than the primary, which has the same time limit: its error says where the message is. The
+ * one from here says that the primary has said nothing.
+ */
+const GRACE = 50;
+
 export class Requests {
   readonly #codec: Codec;
   readonly #outbox: Outbox<ToPrimary>;
@@ -27,15 +33,16 @@ export class Requests {
     message: unknown,
     options: CheckedCallOptions,
   ): Promise<unknown> {
+    checkMessage(message);
     const payload = this.#codec.encode(message);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       const settled = (cancelled: boolean): void => {
         this.#pending.delete(id);
         if (cancelled) this.#outbox.post(fixed(['cancel', id]));
-    checkMessage(message);
       };
-      const request = new Request(options, { resolve, reject, settled });
+      const what = { kind, target };
+      const request = new Request(what, options, { resolve, reject, settled });
       this.#pending.set(id, request);
       try {
         this.#send(id, kind, target, payload, options);
@@ -47,6 +54,7 @@ export class Requests {
 
   /** @throws TypeError, RangeError, BallermannError ERR_OVERLOAD. */
   cast(target: string | number, message: unknown, options: CheckedCallOptions): void {
+    checkMessage(message);
     this.#send(++this.#lastId, 'cast', target, this.#codec.encode(message), options);
   }
 
@@ -54,7 +62,6 @@ export class Requests {
     const request = this.#pending.get(id);
     try {
       request?.resolve(this.#codec.decode(payload));
-    checkMessage(message);
     } catch (cause) {
       request?.reject(
         new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', {
@@ -84,6 +91,12 @@ export class Requests {
   }
 }
 
+/** What was asked of whom, for an error. */
+interface Asked {
+  readonly kind: 'call' | 'ping';
+  readonly target: string | number;
+}
+
 interface Caller {
   resolve(reply: unknown): void;
   reject(error: unknown): void;
@@ -93,12 +106,14 @@ interface Caller {
 
 /** One request whose caller waits; settles once. */
 class Request implements Limited {
+  readonly #what: Asked;
   readonly #timeout: number;
   readonly #signal: AbortSignal | undefined;
   readonly #caller: Caller;
   readonly #limit: Limit;
 
-  constructor({ timeout, signal }: CheckedCallOptions, caller: Caller) {
+  constructor(what: Asked, { timeout, signal }: CheckedCallOptions, caller: Caller) {
+    this.#what = what;
     this.#timeout = timeout;
     this.#signal = signal;
     this.#caller = caller;
@@ -117,7 +132,10 @@ class Request implements Limited {
   }
 
   expire(): void {
-    this.#cancel(new BallermannError('ERR_TIMEOUT', `no answer within ${this.#timeout} ms`));
+    const { kind, target } = this.#what;
+    const to = typeof target === 'string' ? `pool '${target}'` : `pid ${target}`;
+    const text = `no answer to the ${kind} to ${to} within ${this.#timeout} ms: the primary has said nothing of it`;
+    this.#cancel(new BallermannError('ERR_TIMEOUT', text));
   }
 
   readonly #onAbort = (): void => this.#cancel(this.#signal?.reason);
