@@ -12,10 +12,8 @@ import { exitWithoutReplicas } from '../primary/process/giving-up.js';
 import { reapOrphans } from '../primary/process/reaper.js';
 import { signalGuard } from '../primary/process/signals.js';
 import { relay } from '../primary/relay.js';
-import type { Route } from '../primary/replicas/message.js';
 import { sendCall, sendCast, sendPing } from '../primary/replicas/messaging.js';
 import { replicaOf } from '../primary/replicas/registry.js';
-import type { ReplicaProcess } from '../primary/replicas/replica-process.js';
 import { ownSegment } from '../primary/replicas/slots.js';
 import { Supervisor } from '../primary/supervision/supervisor.js';
 import { supervisorSettings } from '../primary/supervision/supervisor-options.js';
@@ -69,13 +67,17 @@ export const primary: Local = {
 
   call<Reply>(target: string | number, message: unknown, options?: CallOptions): Promise<Reply> {
     try {
-      return sendCall<Reply>(resolve(target), message, callOptions(options)); // async would make more promises
+      if (typeof target === 'string') return pools.get(target).call<Reply>(message, options);
+      return sendCall<Reply>(replicaOf(checkTarget(target) as number), message, callOptions(options));
     } catch (error) {
       return Promise.reject(error);
     }
   },
 
-  cast: (target, message) => sendCast(resolve(target), message),
+  cast(target, message) {
+    checkTarget(target);
+    sendCast(typeof target === 'string' ? pools.get(target).route : replicaOf(target), message);
+  },
 
   async ping(pid, options) {
     const checked = pingOptions(options);
@@ -102,10 +104,4 @@ export const primary: Local = {
 /** A start that a signal has cut short is no failure that could be dealt with: the process ends. */
 function never(): Promise<never> {
   return new Promise(() => {});
-}
-
-/** @throws TypeError, BallermannError ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA. */
-function resolve(target: string | number): Route | ReplicaProcess {
-  checkTarget(target);
-  return typeof target === 'string' ? pools.get(target).route : replicaOf(target);
 }

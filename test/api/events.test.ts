@@ -16,8 +16,8 @@ import {
 } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { deferred, gated, hold, note, noted, pidAt, release, upPids } from '../support/gate.js';
-import { downOf, fixture, killed, rejects, start, until } from '../support/helpers.js';
+import { deferred, duringWindow, gated, hold, note, noted, pidAt, release, upPids } from '../support/gate.js';
+import { downOf, fixture, killed, rejects, start, throws, until } from '../support/helpers.js';
 
 /** Everything that a pool tells from now on, by name: what has happened before is told within a turn. */
 async function storyOf(pool: Balancer): Promise<string[]> {
@@ -270,7 +270,7 @@ test('stats() of a pool: who is there, what they have to do, and what became of 
   await Promise.all(transactions);
   assert.is(pool.stats().transactions, 0);
 
-  const waiting = await pool.applyWithin(() => {
+  const waiting = await duringWindow(pool, () => {
     const call = pool.call(note('held'));
     pool.cast(note('held'));
     return turn().then(() => {

@@ -8,7 +8,7 @@ import { type Balancer, balance, call } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { failing, stopped } from '../support/failing.js';
-import { upPids } from '../support/gate.js';
+import { duringWindow, upPids } from '../support/gate.js';
 import { fixture, rejects, until } from '../support/helpers.js';
 import { Folder, later } from '../support/processes.js';
 
@@ -136,7 +136,7 @@ test('the memory for what a paused pool holds is bounded, and all of it is sent 
   await using supervisor = await failing(folder, { replicas: 1 });
   await using pool = await balance(supervisor, 'pool');
   const before = memory();
-  const sent = await pool.applyWithin(async () => {
+  const sent = await duringWindow(pool, async () => {
     const held = await fill(() => pool.call({ op: 'handled' }, patient));
     check('held calls of a few', held.length, memory() - before);
     return [held];

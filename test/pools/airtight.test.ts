@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import {
   attempt,
   deferred,
+  duringWindow,
   gated,
   hold,
   journal,
@@ -250,7 +251,7 @@ test('a transaction that is aborted while it waits for the end of a window never
   await using pool = await balance(supervisor, 'pool');
   const reason = new Error('aborted by the test');
   const never = (): never => assert.unreachable() as never;
-  await pool.applyWithin(async () => {
+  await duringWindow(pool, async () => {
     const controller = new AbortController();
     const waiting = pool.transaction(never, { signal: controller.signal });
     controller.abort(reason);

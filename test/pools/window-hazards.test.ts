@@ -116,18 +116,17 @@ test('a reload inside a window replaces every replica, and does not reopen it', 
   await using supervisor = await gated();
   await using pool = await balance(supervisor, 'pool');
   const before = pool.pids();
-  const waiting = deferred<Promise<unknown>>();
-  await pool.applyWithin(async () => {
-    const held = pool.call(note('held'), { timeout: 30_000 });
-    waiting.resolve(held);
-    const state = watch(held);
+  const window = pool.applyWithin(async () => {
     await supervisor.reload();
     assert.ok(upPids(supervisor).every((pid) => !before.includes(pid)));
     throws(() => pool.pid(), 'ERR_PAUSED');
     assert.is(pool.stats().paused, true);
     assert.not(state.settled);
   }, ping);
-  assert.ok(upPids(supervisor).includes((await await waiting.promise) as number));
+  const held = pool.call(note('held'), { timeout: 30_000 });
+  const state = watch(held);
+  await window;
+  assert.ok(upPids(supervisor).includes((await held) as number));
   assert.ok(upPids(supervisor).includes(pool.pid()));
 });
 

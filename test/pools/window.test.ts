@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import {
   attempt,
   deferred,
+  duringWindow,
   gated,
   hold,
   journal,
@@ -320,6 +321,44 @@ test('a window inside a window of the same pool is refused, one of another pool 
   assert.ok(pool.pid() && other.pid());
 });
 
+test('what waits for the end of a window is refused at once inside it; another pool and bare pids are not', async () => {
+  await using supervisor = await gated({ replicas: 1 });
+  await using pool = await balance(supervisor, 'pool');
+  await using other = await balance(supervisor, 'other');
+  const replica = pool.pid();
+  const never = (): never => assert.unreachable() as never;
+  const refused = async (): Promise<void> => {
+    const expected = { code: 'ERR_PAUSED', message: /from inside a window of 'pool'/ };
+    await rejects(pool.call(note('never')), expected);
+    await rejects(call('pool', note('never')), expected);
+    await rejects(pool.transaction(never), expected);
+    await rejects(transaction('pool', never), expected);
+    await rejects(pool.map(never), expected);
+  };
+  let left: Promise<unknown> | undefined;
+  let ended = (): void => {};
+  await pool.applyWithin(
+    async () => {
+      await refused();
+      await turn();
+      await refused();
+      assert.is(await call(replica, note('by pid')), replica);
+      assert.is(await other.transaction((pid) => pid), replica);
+      pool.cast(note('kept')); // nobody waits for it
+      await other.applyWithin(refused);
+      const later = deferred();
+      ended = later.resolve;
+      left = later.promise.then(() => pool.call(note('after it')));
+    },
+    async () => {
+      await refused();
+    },
+  );
+  ended();
+  assert.is(await left, replica);
+  assert.equal(await journal(replica), ['by pid', 'kept', 'after it']);
+});
+
 test('what a window has left over may open a window once it has ended', async () => {
   await using supervisor = await gated({ replicas: 1 });
   await using pool = await balance(supervisor, 'pool');
@@ -364,7 +403,7 @@ test('calls and transactions of a paused pool wait for its end, whoever makes th
   const replica = pidAt(pool.pids(), 0);
   const waiting: Promise<unknown>[] = [];
   let early: boolean[] = [];
-  await pool.applyWithin(async () => {
+  await duringWindow(pool, async () => {
     const key = 'waiting call';
     await call(replica, { op: 'begin', key, what: 'call', args: ['pool', note('relayed')] });
     waiting.push(
@@ -396,7 +435,7 @@ test('calls and transactions give up their wait for a window after their own tim
   await using thread = await Thread.start();
   const replica = pidAt(pool.pids(), 0);
   const brief = { timeout: 30 };
-  const codes = await pool.applyWithin(async () => {
+  const codes = await duringWindow(pool, async () => {
     await Promise.all([
       rejects(pool.call(note('never'), brief), 'ERR_TIMEOUT'),
       rejects(
@@ -437,7 +476,7 @@ test('what a paused pool keeps is bounded', async () => {
   await using pool = await balance(supervisor, 'pool');
   const replica = pool.pid();
   const large = 'x'.repeat(40 * 1024 * 1024);
-  await pool.applyWithin(async () => {
+  await duringWindow(pool, async () => {
     const controller = new AbortController();
     const held = pool.call(note(large), { signal: controller.signal });
     await until(() => pool.stats().held === 1, 'the call to be held');

@@ -11,6 +11,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   attempt,
+  duringWindow,
   gated,
   hold,
   journal,
@@ -202,7 +203,7 @@ test('an abort of a held or a queued call keeps it from being sent', async () =>
   await using pool = await balance(supervisor, 'pool');
   const controller = new AbortController();
   const { signal } = controller;
-  await pool.applyWithin(async () => {
+  await duringWindow(pool, async () => {
     const held = rejection(pool.call(note('never'), { signal }));
     await until(() => pool.stats().held === 1, 'the call to be held');
     controller.abort(reason);
@@ -489,7 +490,7 @@ test('a message that is changed after the call arrives as it was', async () => {
   await using pool = await balance(supervisor, 'pool');
   const message = { op: 'echo', value: { list: [1] } };
   const sent = [pool.call(message), call(pool.pid(), message)];
-  const heldReplies = await pool.applyWithin(() => {
+  const heldReplies = await duringWindow(pool, () => {
     const held = pool.call(message);
     message.value.list.push(2);
     return [held]; // in an array: the window must not wait for it

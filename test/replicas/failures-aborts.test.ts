@@ -79,7 +79,7 @@ test('an abort before the call: nothing is sent', () =>
 test('an abort while a window holds the call: it is never sent', () =>
   stage(
     async ({ pool, begin, abort }) => {
-      await pool.applyWithin(async () => {
+      await duringWindow(pool, async () => {
         const settled = begin(handled);
         await until(() => pool.stats().held === 1, 'it to be held');
         abort();

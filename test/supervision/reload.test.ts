@@ -6,7 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Segment } from '#src/memory/segment.js';
 import { giveSlotBack, takeSlots } from '#src/primary/replicas/slots.js';
-import { pidAt } from '../support/gate.js';
+import { duringWindow, pidAt } from '../support/gate.js';
 import { killed, next, rejects, until } from '../support/helpers.js';
 import { Folder, Forked, isAlive, later } from '../support/processes.js';
 import { type Answer, buildsOf, exec, live, load, pidsOf, sizes } from '../support/reloading.js';
@@ -173,7 +173,7 @@ test('a paused pool stays paused through a reload, and goes on with the new repl
   await using supervisor = await live();
   await using pool = await balance(supervisor, 'paused');
   let held: Promise<Answer> | undefined;
-  await pool.applyWithin(async () => {
+  await duringWindow(pool, async () => {
     await supervisor.reload({ env: { BUILD: 'new' } });
     assert.is(pool.stats().paused, true);
     held = later(pool.call<Answer>({}));

@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { call, type Supervisor, type SupervisorOptions } from 'ballermann';
+import { type Balancer, call, type Supervisor, type SupervisorOptions } from 'ballermann';
 import { type Failure, fixture, start, until } from './helpers.js';
 
 // A failed test leaves promises behind that nobody looks at. They must fail the file, as they would without this,
@@ -99,6 +99,18 @@ export class Thread implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker.terminate();
+  }
+}
+
+/** Runs `task` while a window of the pool is open; not inside it, where the pool's calls are refused. */
+export async function duringWindow<T>(pool: Balancer, task: () => T | PromiseLike<T>): Promise<T> {
+  const ending = deferred();
+  const window = pool.applyWithin(() => ending.promise); // open when this returns
+  try {
+    return await task();
+  } finally {
+    ending.resolve();
+    await window;
   }
 }
 

@@ -111,10 +111,16 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   /**
    * Sends a message to the next replica and answers with what its handler gave. Waits while the pool is paused.
    * @throws TypeError, RangeError, BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_REPLICA_DIED, ERR_REMOTE,
-   * ERR_TIMEOUT (after 5,000 ms unless `timeout` says otherwise, as gen_server:call), or the signal's reason.
+   * ERR_TIMEOUT (after 5,000 ms unless `timeout` says otherwise, as gen_server:call), ERR_PAUSED from inside a window
+   * of this pool, or the signal's reason.
    */
-  async call<Reply = unknown>(message: unknown, options?: CallOptions): Promise<Reply> {
-    return sendCall<Reply>(this.route, message, callOptions(options));
+  call<Reply = unknown>(message: unknown, options?: CallOptions): Promise<Reply> {
+    try {
+      this.#windows.refuseInside('a call');
+      return sendCall<Reply>(this.route, message, callOptions(options)); // async would make more promises
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -152,19 +158,22 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   /**
    * Runs `fn` with the next pid, counted: a window waits for its end. Waits first while the pool is paused.
-   * @throws what `fn` threw; BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_TIMEOUT, ERR_CLOSED.
+   * @throws what `fn` threw; BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_TIMEOUT, ERR_CLOSED, or ERR_PAUSED
+   * from inside a window of this pool.
    */
   async transaction<T>(
     fn: (pid: number) => T | PromiseLike<T>,
     options: TransactionOptions = {},
   ): Promise<T> {
     checkFunction('fn', fn);
+    this.#windows.refuseInside('a transaction');
     return transact(this.#counted, fn, transactionOptions(options));
   }
 
   /** Runs `fn` for every pid in rotation at once, counted as one transaction; the results in order of the pids. */
   async map<T>(fn: (pid: number) => T | PromiseLike<T>): Promise<Awaited<T>[]> {
     checkFunction('fn', fn);
+    this.#windows.refuseInside('map()');
     return counted(
       this.#counted,
       () => {

@@ -65,12 +65,7 @@ export class Windows {
     fn: (context: WindowContext) => T | PromiseLike<T>,
     { signal, timeout }: WindowOptions,
   ): Promise<T> {
-    if (inside.getStore()?.some((window) => window.open && window.of === this)) {
-      throw new BallermannError(
-        'ERR_PAUSED',
-        `a window of '${this.#name}' cannot be opened from inside a window of it`,
-      );
-    }
+    this.refuseInside('another window');
     if (this.#closed) throw this.#closed;
     signal?.throwIfAborted();
 
@@ -93,6 +88,11 @@ export class Windows {
     try {
       return await this.#inTurn(ended, () => this.#window(ended.signal, waiting, running));
     } finally {
+      clearTimeout(timer);
+      if (signal !== undefined) offAbort(signal, aborted);
+    }
+  }
+
   /**
    * For what waits until no window is open: from inside one, it would wait for what may be waiting for it.
    * @param what is begun, for the error.
@@ -105,11 +105,6 @@ export class Windows {
       `${what} from inside a window of '${this.#name}' would wait for the end of that window: ` +
         'use a pid in the window, or do it after the window',
     );
-  }
-
-      clearTimeout(timer);
-      if (signal !== undefined) offAbort(signal, aborted);
-    }
   }
 
   /** Refuses further windows, those that wait for their turn included. One that is open goes on to its end. */
