@@ -118,6 +118,76 @@ test('a supervisor that gives up says so once, then closes when the last replica
 });
 
 test("close() of a supervisor: a 'down' for each, no restart, then 'close', once", async () => {
+/** Every kind of listener that fails. */
+const failing: (() => unknown)[] = [
+  () => {
+    throw new Error('thrown by a listener');
+  },
+  async () => {
+    throw new Error('rejected by a listener');
+  },
+  () => Promise.reject(undefined),
+  () => {
+    throw new Proxy(new Error(), {
+      get: () => {
+        throw new Error('a getter that throws');
+      },
+    });
+  },
+];
+
+test('a listener that throws or rejects ends nothing: the others are called, and the log has the error', async () => {
+  const entries: { fields: { event?: string; err?: Error }; text: string }[] = [];
+  const error = (fields: object, text: string): void => {
+    if (entries.push({ fields, text }) === 2) throw new Error('the logger fails too');
+  };
+  const log = { info() {}, warn() {}, error };
+  await using supervisor = await start({ replicas: 1, log });
+  const pool = await balance(supervisor, 'pool');
+  const heard: string[] = [];
+  for (const listener of failing) {
+    supervisor.on('down', listener);
+    pool.on('disconnect', listener);
+  }
+  supervisor.once('down', failing[0] as () => unknown);
+  supervisor.on('down', () => heard.push('down'));
+  pool.on('disconnect', () => heard.push('disconnect'));
+  await killed(supervisor, pool.pid());
+  await until(() => pool.stats().alive === 1, 'the restart');
+  await turn();
+  assert.equal(heard.sort(), ['disconnect', 'down']);
+  assert.is(supervisor.listenerCount('down'), failing.length + 1, 'what was to be called once is gone');
+  const told = entries.filter(({ fields }) => fields.event === 'callbackFailed');
+  assert.is(told.length, 2 * failing.length + 1);
+  const ofThrown = told.filter(({ text }) => text.endsWith(' failed: Error: thrown by a listener'));
+  assert.equal(ofThrown.map(({ text }) => text.slice(0, text.indexOf(' failed: '))).sort(), [
+    "ballermann: echo.mjs: a listener of 'disconnect' of pool 'pool'",
+    "ballermann: echo.mjs: a listener of 'down'",
+    "ballermann: echo.mjs: a listener of 'down'",
+  ]);
+  for (const { fields } of ofThrown) assert.match(fields.err?.stack ?? '', /thrown by a listener\n {4}at /);
+  for (const text of ['rejected by a listener', 'undefined', 'an error that cannot be read'])
+    assert.is(told.filter((entry) => entry.text.endsWith(` failed: Error: ${text}`)).length, 2, text);
+  supervisor.removeAllListeners('down');
+});
+
+test('the name of a pool whose supervisor has ended is free: until somebody takes it, the pool says what has ended', async () => {
+  const first = await start({ replicas: 1 });
+  const before = await balance(first, 'handed on');
+  await using second = await start({ replicas: 1 });
+  await rejects(balance(second, 'handed on'), 'ERR_POOL_EXISTS');
+  await first.close();
+  const { cause } = throws(() => pidOf('handed on'), 'ERR_DISCONNECTED');
+  assert.is((cause as BallermannError).code, 'ERR_CLOSED');
+  const after = await balance(second, 'handed on');
+  assert.equal([pidOf('handed on')], upPids(second));
+  assert.is(poolOf('handed on'), after);
+  throws(() => before.pid(), 'ERR_CLOSED');
+  await before.close();
+  assert.is(poolOf('handed on'), after, 'the name is not its own any more');
+  await after.close();
+});
+
   const supervisor = await start({ replicas: 3 });
   const downs: DownEvent[] = [];
   let closes = 0;

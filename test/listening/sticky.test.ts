@@ -1,19 +1,29 @@
 /** The connections of one remote go to one replica: Socket.IO's long polling, which needs it, and what else there is to it. */
 
-import { spawnSync } from 'node:child_process';
+import { fork, spawnSync } from 'node:child_process';
 import cluster, { type Address, type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { applyWithin, balance, type Remote, type SupervisorOptions, supervise } from 'ballermann';
+import { inspect } from 'node:util';
+import {
+  applyWithin,
+  balance,
+  type Remote,
+  type StickyKey,
+  type SupervisorOptions,
+  supervise,
+} from 'ballermann';
 import { io, type Socket } from 'socket.io-client';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hash } from '#src/primary/listening/sticky.js';
-import { stopped } from '../support/failing.js';
+import { safely } from '#src/primary/listening/sticky-key.js';
+import { standStill, stopped } from '../support/failing.js';
 import { upPids, watch } from '../support/gate.js';
 import { fixture, killed, next, tally, until } from '../support/helpers.js';
 import { answerOf, HOST } from '../support/listening.js';
+import { Folder } from '../support/processes.js';
 
 async function servers(options: Partial<SupervisorOptions> = {}) {
   const listening = next<[Worker, Address]>(cluster, 'listening');
@@ -103,20 +113,74 @@ test('a connection that was sent to a replica which dies before it takes it goes
   assert.ok(upPids(running.supervisor).includes(await answer));
 });
 
-test('a function that throws costs the connection, and nothing else', async () => {
-  const own = new Error("the application's own");
-  let fails = true;
-  const sticky = (): string => {
-    if (fails) throw own;
-    return 'all the same';
+/** What a function may do that gives no key. */
+const keyless: [what: string, sticky: () => unknown, warning: RegExp][] = [
+  ['throws', () => raise(new Error("the application's own")), /threw Error: the application's own;/],
+  ['throws nothing', () => raise(undefined), /threw Error: undefined;/],
+  ['throws what cannot be read', () => raise(hostile), /threw Error: an error that cannot be read;/],
+  ['returns nothing', () => {}, /must return a string, and returned undefined;/],
+  ['returns null', () => null, /returned null;/],
+  ['returns NaN', () => Number.NaN, /returned NaN;/],
+  ['returns an object', () => ({ key: 1 }), /returned \{ key: 1 \};/],
+  ['returns what cannot be shown', () => ({ [inspect.custom]: () => raise(1) }), /cannot be shown;/],
+  ['is async', async () => 'key', /returned a promise: the function cannot be async;/],
+  ['is async and throws', async () => raise(new Error('too late')), /cannot be async;/],
+];
+
+const hostile = new Proxy(new Error(), { get: () => raise(new Error('a getter that throws')) });
+
+function raise(error: unknown): never {
+  throw error;
+}
+
+test('a function that gives no key has connections go by their address, and says so', () => {
+  for (const [what, sticky, warning] of keyless) {
+    const warnings: [text: string, thrown?: Error | undefined][] = [];
+    const key = safely(sticky as unknown as StickyKey, (...warned) => warnings.push(warned));
+    for (let i = 0; i < 3; i++) assert.is(key({ address: '10.0.0.1', port: 1 }), '10.0.0.1', what);
+    assert.is(key({ address: undefined, port: undefined }), '', what);
+    assert.is(warnings.length, 1, `${what}: once a minute is enough`);
+    const [[text, thrown]] = warnings as [[string, Error?]];
+    assert.match(text, warning);
+    assert.is(thrown !== undefined, what.startsWith('throws'), what);
+  }
+  const number = safely((() => 7) as unknown as StickyKey, () => assert.unreachable());
+  assert.is(number({ address: '10.0.0.1', port: 1 }), '7');
+});
+
+test('whatever the function does, the primary goes on, and so does the connection', async () => {
+  let sticky: () => unknown = () => 'all the same';
+  const warnings: string[] = [];
+  const warn = (fields: { event?: string }, text: string): void => {
+    if (fields.event === 'stickyFailed') warnings.push(text);
+  };
+  const log = { info() {}, warn, error() {} };
+  await using running = await servers({ sticky: () => sticky() as string, log });
+  const pids: number[] = [];
+  for (const [, odd] of keyless) {
+    sticky = odd;
+    pids.push(await served(running.port));
+  }
+  assert.is(tally(pids).size, 1, 'they go by their address');
+  assert.ok(upPids(running.supervisor).includes(pids[0] as number));
+  assert.equal(warnings, [
+    "ballermann: sticky.mjs: sticky threw Error: the application's own; this connection goes by its address",
+  ]);
+});
+
+test('a client that is gone before its connection is accepted costs that connection, and the function is not asked', async () => {
+  const remotes: Remote[] = [];
+  const sticky = (remote: Remote): string => {
+    remotes.push(remote);
+    return (remote.address as string).slice(0, 7);
   };
   await using running = await servers({ sticky });
-  const thrown = next<[Error]>(process, 'uncaughtException');
-  const lost = served(running.port).catch(() => Number.NaN);
-  assert.is((await thrown)[0], own);
-  assert.ok(Number.isNaN(await lost));
-  fails = false;
+  using folder = new Folder();
+  const clients = fork(fixture('resets.mjs'), [`${running.port}`, '50', folder.at('done')]);
+  standStill(() => folder.has('done'), 'fifty clients to come and go');
   assert.ok(upPids(running.supervisor).includes(await served(running.port)));
+  assert.ok(remotes.every(({ address }) => address !== undefined));
+  if (clients.exitCode === null) await once(clients, 'exit');
 });
 
 test('a function says what belongs together', async () => {

@@ -135,7 +135,7 @@ test('a flood of one event is cut to ten lines a second, and the rest is counted
   assert.is(quiet, 'ballermann: quiet: a death\n', 'what is not written is not counted');
 });
 
-test('a logger that throws changes nothing, and its line goes to stderr', async () => {
+test('a logger that throws or rejects changes nothing, and its line goes to stderr', async () => {
   const broken = (): never => {
     throw new Error('no disk');
   };
@@ -147,6 +147,17 @@ test('a logger that throws changes nothing, and its line goes to stderr', async 
   });
   await supervisor.close();
   assert.match(written, /^ballermann: deaf: replica 0 .*was killed by SIGKILL.*the logger threw: no disk/);
+
+  const late = async () => broken();
+  const rejected = await stderrOf(async () => {
+    new Log('deaf', { info: late, warn: late, error: late }).write(
+      'down',
+      { level: 'warn', text: 'who died' },
+      {},
+    );
+    await new Promise(setImmediate);
+  });
+  assert.is(rejected, 'ballermann: deaf: who died (the logger threw: no disk)\n');
 });
 
 test('log: false writes nothing', async () => {

@@ -16,8 +16,14 @@ export interface Remote {
   readonly port: number | undefined;
 }
 
-/** Gives connections that are to reach the same replica the same text. */
+/**
+ * Gives connections that are to reach the same replica the same text. One that throws, or that gives something else than a
+ * string or a number, has them go by their address, as `true` does, and a warning says so.
+ */
 export type StickyKey = (remote: Remote) => string;
+
+/** As `sticky: true`. */
+export const byAddress: StickyKey = ({ address = '' }) => address;
 
 /** ms until another try for connections that no replica takes now. */
 const RETRY = 5;
@@ -46,7 +52,7 @@ export class StickyListener {
     this.#segment = segment;
     this.#keyOf = keyOf;
     socket.onconnection = (error, connection) => {
-      if (error === 0) this.#give({ connection, key: this.#keyFor(connection) });
+      if (error === 0) this.#accept(connection);
     };
   }
 
@@ -85,15 +91,12 @@ export class StickyListener {
     this.#socket.close();
   }
 
-  #keyFor(connection: Connection): string {
+  #accept(connection: Connection): void {
     const remote: { address?: string; port?: number } = {};
-    connection.getpeername?.(remote);
-    try {
-      return String(this.#keyOf({ address: remote.address, port: remote.port }));
-    } catch (error) {
-      connection.close();
-      throw error; // the application's own
-    }
+    const failure = connection.getpeername?.(remote) ?? 0; // a Unix socket has no such name
+    if (failure !== 0)
+      connection.close(); // its client has gone already
+    else this.#give({ connection, key: this.#keyOf({ address: remote.address, port: remote.port }) });
   }
 
   #give({ connection, key }: Omit<Handover, 'worker'>): void {

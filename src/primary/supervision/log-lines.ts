@@ -1,5 +1,6 @@
 /** What the log says of each event of a supervisor: a level and one line for people. */
 
+import { fromErrorData, toErrorData } from '../../errors.js';
 import { howItEnded } from '../replicas/exit.js';
 import type { Line } from './log.js';
 import type {
@@ -61,6 +62,17 @@ export function droppedMessage(who: { id: number; pid: number }, what: string): 
   return warn(
     `${replica(who)} ${what}: Node cannot take that; it is dropped and counted in stats().malformed`,
   );
+}
+
+/** Code of the application has failed. @returns as well what it threw, as an error that can be looked at in any case. */
+export function callbackFailure(whose: string, error: unknown): { line: Line; thrown: Error } {
+  const thrown = fromErrorData(toErrorData(error));
+  const text = `${whose} failed: ${oneLine(`${thrown.name}: ${thrown.message}`)}`;
+  return { line: { level: 'error', text, news: thrown }, thrown };
+}
+
+export function stickyFailure(text: string, thrown: Error | undefined): Line {
+  return { level: 'warn', text: oneLine(text), news: thrown };
 }
 
 function downLine(event: DownEvent): Line {

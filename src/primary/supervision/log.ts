@@ -4,6 +4,8 @@
  */
 
 import { performance } from 'node:perf_hooks';
+import { types } from 'node:util';
+import { toErrorData } from '../../errors.js';
 
 /** As pino's loggers, and those of its kind: the fields first, then the text. */
 export interface Logger {
@@ -53,12 +55,13 @@ export class Log {
     const withName = { supervisor: this.#supervisor, ...fields };
     const line = this.#line(text);
     try {
-      this.#logger?.[level](withName, this.#logger === stderr ? withStack(line, news) : line);
-    } catch (error) {
-      stderr.error(
-        {},
-        `${line} (the logger threw: ${error instanceof Error ? error.message : String(error)})`,
+      const result: unknown = this.#logger?.[level](
+        withName,
+        this.#logger === stderr ? withStack(line, news) : line,
       );
+      if (types.isPromise(result)) result.then(undefined, (error) => loggerFailed(line, error));
+    } catch (error) {
+      loggerFailed(line, error);
     }
   }
 
@@ -94,6 +97,10 @@ const stderr: Logger = {
   warn: (_fields, text) => void process.stderr.write(`${text}\n`),
   error: (_fields, text) => void process.stderr.write(`${text}\n`),
 };
+
+function loggerFailed(line: string, error: unknown): void {
+  stderr.error({}, `${line} (the logger threw: ${toErrorData(error).message})`);
+}
 
 function withStack(text: string, news: Error | undefined): string {
   return news?.stack === undefined ? text : `${text}\n${news.stack}`;

@@ -19,7 +19,7 @@ import {
 import type { Serialization } from '../../channel/codec.js';
 import type { Listen } from '../../channel/listening.js';
 import type { WaitReady } from '../../channel/readiness.js';
-import type { StickyKey } from '../listening/sticky.js';
+import { byAddress, type StickyKey } from '../listening/sticky.js';
 import { inheritedExecArgv } from './exec-argv.js';
 import type { Logger } from './log.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
@@ -303,7 +303,7 @@ function checkSticky(sticky: unknown, listen: unknown): StickyKey | undefined {
     throw badType('options.sticky', 'a boolean or a function', sticky);
   if (sticky === false) return undefined;
   if (listen !== 'balanced') throw badRange('options.sticky', "false unless listen is 'balanced'", sticky);
-  return sticky === true ? ({ address = '' }) => address : (sticky as StickyKey);
+  return sticky === true ? byAddress : (sticky as StickyKey);
 }
 
 /** Closer looks would cost a primary more than they tell: a healthy turn may take as long. */

@@ -9,6 +9,8 @@ import { missing } from '../../channel/readiness.js';
 import { BallermannError } from '../../errors.js';
 import { announce } from '../announce.js';
 import * as listeners from '../listening/listeners.js';
+import { byAddress, type StickyKey } from '../listening/sticky.js';
+import { safely } from '../listening/sticky-key.js';
 import { takeReport } from '../liveness/hang-report.js';
 import { Watch } from '../liveness/watch.js';
 import { type ExitInfo, howItEnded } from '../replicas/exit.js';
@@ -19,7 +21,16 @@ import { ownSegment, takeSlots } from '../replicas/slots.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
 import { Log } from './log.js';
-import { droppedMessage, forcedKill, lines, oneLine, slowStart, stuck } from './log-lines.js';
+import {
+  callbackFailure,
+  droppedMessage,
+  forcedKill,
+  lines,
+  oneLine,
+  slowStart,
+  stickyFailure,
+  stuck,
+} from './log-lines.js';
 import { hasLimits, Recycling } from './recycling.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
 import type { Crew } from './replacement.js';
@@ -82,7 +93,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** Made by `supervise`. @internal */
   constructor(settings: SupervisorSettings, host: Host) {
     super();
-    this.settings = settings;
+    this.settings = { ...settings, sticky: this.#safely(settings.sticky) };
     this.#host = host;
     this.name = settings.name;
     const { intensity: limit } = settings;
@@ -206,7 +217,21 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const [event] = args;
     if (line !== undefined)
       this.log.write(name, line, event instanceof Error ? { err: event } : { ...event });
-    announce(this, name, ...args);
+    announce(this, name, args, (error) => this.callbackFailed(`a listener of '${name}'`, error));
+  }
+
+  /**
+   * Says that code of the application failed which was called on its behalf, and to which nobody listens.
+   * @param whose the code, for the text. @internal
+   */
+  callbackFailed(whose: string, error: unknown): void {
+    const { line, thrown } = callbackFailure(whose, error);
+    this.log.write('callbackFailed', line, { err: thrown });
+  }
+
+  #safely(sticky: StickyKey | undefined): StickyKey | undefined {
+    if (sticky === undefined || sticky === byAddress) return sticky;
+    return safely(sticky, (text, thrown) => this.log.write('stickyFailed', stickyFailure(text, thrown), {}));
   }
 
   #tell(tell: (observer: SupervisorObserver) => void): void {
