@@ -10,6 +10,13 @@ import { type ReplicaRuntime, replicaRuntime, type ShutdownHook } from './replic
 export type { MessageContext, ShutdownHook };
 
 /**
+ * This replica's number: 0 to n - 1 among the n of its supervisor, the `id` that children() and the events in the primary
+ * have. Restarts and reloads keep it; during a reload the old and the new replica of a number run side by side. Also
+ * in the environment, as BALLERMANN_INDEX: in worker threads, and in processes that the replica starts. NaN elsewhere.
+ */
+export const index: number = Number(process.env[INDEX_ENV] ?? Number.NaN);
+
+/**
  * Answers calls and casts, as handle_call and handle_cast do, and makes the replica ready. What was sent before is
  * delivered then. The handler is called for each message in order, without waiting for the promise of the one
  * before. A later handler takes the place of an earlier one.

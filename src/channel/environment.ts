@@ -6,6 +6,9 @@ import type { WaitReady } from './readiness.js';
 
 export const REPLICA_ENV = 'BALLERMANN_REPLICA';
 
+/** The number of the replica's child. It stays there: the script, its threads and the processes that it starts may read it. */
+export const INDEX_ENV = 'BALLERMANN_INDEX';
+
 export interface ReplicaEnv {
   /** The replica's slot in the segment. */
   readonly slot: number;

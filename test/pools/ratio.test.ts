@@ -128,17 +128,22 @@ test('resize: new replicas are taken in, those that go are not handed out any mo
   await until(() => pool.stats().original === 1, 'the pool has followed');
 });
 
-test('resize down keeps the one that is up, not an older one that is just being restarted', async () => {
+test('resize down keeps the lowest numbers: one that is just being restarted is waited for, and the pool is never empty', async () => {
   await using supervisor = await start({ replicas: 2 });
   const pool = await balance(supervisor, 'kept');
-  const [first, second] = pool.pids() as [number, number];
+  const [first] = pool.pids() as [number];
+  let disconnected = false;
+  pool.on('disconnect', () => {
+    disconnected = true;
+  });
   await killed(supervisor, first);
   await supervisor.resize(1);
-  assert.equal(
-    supervisor.children().map(({ pid }) => pid),
-    [second],
-  );
-  assert.equal(pool.pids(), [second]);
+  const [left, ...others] = supervisor.children();
+  assert.is(left?.id, 0);
+  assert.not(left?.pid === first);
+  assert.equal(others, []);
+  await until(() => pool.pids()[0] === left?.pid, 'the pool has it');
+  assert.not(disconnected);
 });
 
 /** A supervisor whose replicas start when the gate says so. */
@@ -170,6 +175,21 @@ function starting(supervisor: Supervisor): Promise<unknown> {
     'a replica is starting',
   );
 }
+
+test('resize down keeps the one that is up where a lower number does not get ready', async () => {
+  await using cluster = await gated(2);
+  const { supervisor, gate } = cluster;
+  const pool = await balance(supervisor, 'kept');
+  const [first, second] = pool.pids() as [number, number];
+  gate('fail');
+  await killed(supervisor, first);
+  await supervisor.resize(1);
+  assert.equal(
+    supervisor.children().map(({ id, pid }) => ({ id, pid })),
+    [{ id: 1, pid: second }],
+  );
+  assert.equal(pool.pids(), [second]);
+});
 
 test('a refresh is complete when the replicas that were being started are up', async () => {
   await using cluster = await gated(3);

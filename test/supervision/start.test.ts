@@ -220,13 +220,14 @@ test('args, execArgv, env and cwd arrive', async () => {
   }
 });
 
-test('neither the script nor its children see a variable of ours', async () => {
+test('the script and its children see one variable of ours, the number of the replica', async () => {
   await using supervisor = await one({ exec: report, env: { ASKED: 'yes' } });
   const [target] = pids(supervisor) as [number];
   const { env } = await reportOf(supervisor);
   assert.is(env['ASKED'], 'yes');
-  assert.equal(unasked(env, ['ASKED']), []);
-  assert.equal(unasked(await call(target, 'env of a child'), ['ASKED']), []);
+  const asked = ['ASKED', 'BALLERMANN_INDEX'];
+  assert.equal(unasked(env, asked), []);
+  assert.equal(unasked(await call(target, 'env of a child'), asked), []);
 });
 
 test('a process that a replica forks is no replica', async () => {
@@ -236,7 +237,7 @@ test('a process that a replica forks is no replica', async () => {
     'a forked child',
   );
   assert.is(refused, 'ERR_WRONG_PROCESS');
-  assert.equal(unasked(env), []);
+  assert.equal(unasked(env, ['BALLERMANN_INDEX']), []);
 });
 
 test('serialization advanced carries Map, Date, Buffer and BigInt both ways', async () => {
@@ -458,7 +459,7 @@ test('supervisors that start at the same time never mix, nor does the applicatio
       assert.is(file, fileURLToPath(plan.exec));
       assert.equal(args, plan.args ?? []);
       assert.equal(execArgv, plan.execArgv ?? process.execArgv, 'none of ours is left');
-      assert.equal(unasked(env, Object.keys(plan.env ?? {})), []);
+      assert.equal(unasked(env, [...Object.keys(plan.env ?? {}), 'BALLERMANN_INDEX']), []);
       assert.is(env['WHO'], plan.env?.['WHO']);
       assert.is(cwd, realpathSync(plan.cwd ?? process.cwd()));
       const sent = { date: new Date(0) };

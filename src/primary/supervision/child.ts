@@ -11,7 +11,7 @@ import type { SupervisorSettings } from './supervisor-options.js';
 export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
 
 export interface ChildInfo {
-  /** The child's number in its supervisor; a restart or a reload keeps it. */
+  /** The child's number in its supervisor, from 0: a restart or a reload keeps it. `index` in the replica. */
   readonly id: number;
   /** Undefined while it waits for its start. */
   readonly pid: number | undefined;

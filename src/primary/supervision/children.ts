@@ -33,6 +33,14 @@ export class Children implements Iterable<Child> {
     giveSlotBack(child.slot);
   }
 
+  /** The lowest ids that no child has, not even one that leaves. */
+  freeIds(count: number): number[] {
+    const taken = new Set([...this.#all].map(({ id }) => id));
+    const free: number[] = [];
+    for (let id = 0; free.length < count; id++) if (!taken.has(id)) free.push(id);
+    return free;
+  }
+
   of(replica: ReplicaProcess): Child | undefined {
     return [...this.#all].find((child) => child.replica === replica);
   }

@@ -5,7 +5,7 @@
 
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
 import type { Stream } from 'node:stream';
-import { REPLICA_ENV, type ReplicaEnv } from '../../channel/environment.js';
+import { INDEX_ENV, REPLICA_ENV, type ReplicaEnv } from '../../channel/environment.js';
 import { type Boot, boot } from './boot.js';
 import type { SupervisorSettings } from './supervisor-options.js';
 
@@ -30,7 +30,7 @@ export interface Inherited {
  */
 export function forkReplica(
   settings: SupervisorSettings,
-  slot: number,
+  { id, slot }: { readonly id: number; readonly slot: number },
   inherited: Inherited,
   report: string | undefined,
   refused: (error: Error) => void,
@@ -77,7 +77,11 @@ export function forkReplica(
       inspectPort: undefined,
       windowsHide: undefined,
     });
-    const worker = cluster.fork({ ...settings.env, [REPLICA_ENV]: JSON.stringify(replica(env)) });
+    const worker = cluster.fork({
+      ...settings.env,
+      [INDEX_ENV]: `${id}`,
+      [REPLICA_ENV]: JSON.stringify(replica(env)),
+    });
     if (worker.process.pid !== undefined) return worker;
     worker.once('error', (error) => {
       delete cluster.workers?.[worker.id]; // Node keeps it where there was no descriptor for its channel

@@ -39,7 +39,7 @@ export function startProcess(
   const lifeline = makeLifeline(refused);
   if (lifeline === undefined) return undefined;
   const inherited = { segment: fd, lifeline: lifeline.fd };
-  const worker = forkReplica(settings, slot, inherited, child.report, refused);
+  const worker = forkReplica(settings, child, inherited, child.report, refused);
   lifeline.inherited();
   if (worker === undefined) {
     lifeline.cut();

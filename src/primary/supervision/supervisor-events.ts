@@ -5,6 +5,7 @@ import type { ReplicaProcess } from '../replicas/replica-process.js';
 import type { RecycleReason } from './supervisor-options.js';
 
 export interface UpEvent {
+  /** The child's number; `index` in the replica. */
   readonly id: number;
   readonly pid: number;
   readonly incarnation: number;

@@ -84,7 +84,6 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** For its pools, which open windows and limit queues. @internal */
   readonly slotSettings = new SlotSettings(() => this.#children.replicas());
   readonly #starts: StartQueue;
-  #nextId = 0;
   #ended: BallermannError | undefined;
   #closing: Promise<void> | undefined;
   #recycling: Recycling | undefined;
@@ -117,8 +116,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   /**
    * Sets the number of replicas. Pools take new ones in as soon as all are ready; replicas that go are taken out
-   * of rotation first and finish what they run. Those go that are not up, then the newest. Resizes and reloads run one
-   * after another, in call order.
+   * of rotation first and finish what they run. The ids are 0 to n - 1 before and after: new replicas get the lowest ids
+   * that are free, and those go that have the highest. Where a lower one is just being restarted, it is waited for; only if
+   * it does not get ready does it go instead. Resizes and reloads run one after another, in call order.
    * @throws TypeError, RangeError, BallermannError ERR_SEGMENT_FULL, ERR_CLOSED, or ERR_START_FAILED (the new
    * replicas are stopped then, the others stay).
    */
@@ -249,12 +249,22 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (this.#ended) throw this.#ended;
     const current = this.#children.staying();
     if (count > current.length) await this.#grow(count - current.length);
-    else await this.#retire(inOrderOfStay(current).slice(count), 'resize');
-    this.#tell((observer) => observer.resized());
+    else if (count < current.length) await this.#shrink(count, current.slice(0, count));
+    this.#tell((observer) => observer.renewed());
+  }
+
+  /** @param lowest those that stay, if they are up or get ready now. */
+  async #shrink(count: number, lowest: readonly Child[]): Promise<void> {
+    await Promise.all(
+      lowest.filter(({ isComing, isPutOff }) => isComing && !isPutOff).map(({ attempt }) => attempt.ended),
+    );
+    if (this.#ended) throw this.#ended;
+    await this.#retire(inOrderOfStay(this.#children.staying()).slice(count), 'resize');
   }
 
   async #grow(count: number): Promise<void> {
-    const added = takeSlots(count).map((slot) => new Child(this.#nextId++, slot, this.settings));
+    const ids = this.#children.freeIds(count);
+    const added = takeSlots(count).map((slot, i) => new Child(ids[i] as number, slot, this.settings));
     for (const child of added) this.#children.add(child);
     for (const child of added) this.#spawn(child);
     try {

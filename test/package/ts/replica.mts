@@ -1,6 +1,7 @@
-import { handle } from 'ballermann/replica';
+import { handle, index } from 'ballermann/replica';
 
 handle((message) => {
   const [a, b] = message as [number, number];
-  return { sum: a + b, pid: process.pid };
+  const number: number = index;
+  return { sum: a + b, pid: process.pid, number };
 });
