@@ -292,6 +292,7 @@ test('stats() of a pool: who is there, what they have to do, and what became of 
     alive: 2,
     original: 2,
     paused: false,
+    outside: [],
     sent: 0,
     redirected: 0,
     held: 0,

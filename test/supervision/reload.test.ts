@@ -30,7 +30,7 @@ test('every replica is replaced, its child stays; no call fails and no pool is s
     before.map(({ id }) => ({ id, incarnation: 2, state: 'up' })),
   );
   for (const { pid } of before) assert.not(isAlive(pid as number));
-  assert.equal([...seen], [3]);
+  assert.equal([...seen], [3, 'refresh']); // at the end
   assert.is(pool.stats().redirected, 0);
   assert.is(pool.stats().original, 3);
   // Each new one has the old one's place in the rotation.
@@ -152,21 +152,33 @@ test('a temporary replica that is gone when its turn comes is not brought back',
   );
 });
 
-test('a replica that a pool has left out because of its ratio is replaced by one that is left out', async () => {
+test('a replica that a pool has left out because of its ratio stays out during a reload, and nobody is out after it', async () => {
   await using supervisor = await live({ intensity: 100 });
   const all = await balance(supervisor, 'all', 1);
   const half = await balance(supervisor, 'half', 0.5);
   const [first] = half.pids() as [number];
   await killed(supervisor, first);
   await until(() => all.pids().length === 3 && !all.pids().includes(first), 'the refresh of one pool');
+  const never = await balance(supervisor, 'never connected', { connect: false });
   assert.is(half.pids().length, 2);
+  assert.equal(
+    half.stats().outside,
+    pidsOf(supervisor).filter((pid) => !half.pids().includes(pid)),
+  );
+  assert.equal(all.stats().outside, []);
   const seen = sizes(supervisor, half);
   await supervisor.reload();
-  assert.equal([...seen], [2]);
-  assert.is(half.pids().length, 2);
-  assert.is(half.stats().original, 3);
-  assert.equal(all.pids().sort(), pidsOf(supervisor).sort());
-  for (const pid of half.pids()) assert.ok(all.pids().includes(pid));
+  assert.equal(
+    [...seen].filter((size) => size !== 'refresh' && size !== 3),
+    [2],
+  );
+  for (const pool of [all, half]) {
+    assert.equal(pool.pids().sort(), pidsOf(supervisor).sort());
+    assert.is(pool.stats().original, 3);
+    assert.equal(pool.stats().outside, []);
+  }
+  assert.equal(never.pids(), [], 'it has not asked for anybody yet');
+  assert.equal(never.stats().outside, pidsOf(supervisor));
 });
 
 test('a paused pool stays paused through a reload, and goes on with the new replicas', async () => {

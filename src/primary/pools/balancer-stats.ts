@@ -6,6 +6,11 @@ export interface BalancerStats {
   readonly alive: number;
   /** Replicas at the last completed refresh. */
   readonly original: number;
+  /**
+   * Pids of the supervisor's replicas that are up and that the pool leaves out, as it does with those that take the place of
+   * dead ones while alive / original is not below `minAliveRatio`. refresh() takes them in, and so does a reload or a resize.
+   */
+  readonly outside: readonly number[];
   readonly paused: boolean;
   /** Calls and casts that were given to a replica, redirections included. */
   readonly sent: number;

@@ -200,6 +200,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
       name: this.name,
       alive: this.#membership.size,
       original: this.#membership.original,
+      outside: this.#membership.outside().map(({ pid }) => pid),
       paused: this.#gate.isPaused,
       sent,
       redirected,

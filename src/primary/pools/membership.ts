@@ -78,6 +78,12 @@ export class Membership implements SupervisorObserver {
     return turning.length > 0 ? turning : this.replicas();
   }
 
+  /** Those that are up and no members: the ratio is not low enough for them. */
+  outside(): ReplicaProcess[] {
+    if (!this.mayGrow) return [];
+    return this.#supervisor.up().filter((replica) => this.#members.get(replica.pid) !== replica);
+  }
+
   replicas(): ReplicaProcess[] {
     return [...this.#members.values()];
   }
@@ -125,8 +131,10 @@ export class Membership implements SupervisorObserver {
       this.#refreshInBackground();
   }
 
-  resized(): void {
-    this.#refreshInBackground();
+  async renewed(): Promise<void> {
+    if (!this.#connected) return;
+    this.#follow(); // also where a refresh is under way
+    await this.refresh();
   }
 
   ended(): void {

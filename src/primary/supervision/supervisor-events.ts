@@ -98,8 +98,8 @@ export interface SupervisorObserver {
   /** An up replica is blocked now, or no longer is. */
   turned(replica: ReplicaProcess): void;
   down(replica: ReplicaProcess): void;
-  /** resize() has taken effect. */
-  resized(): void;
+  /** resize() or reload() has taken effect: all that are up are meant to serve. Resolves when the pool has them. */
+  renewed(): Promise<void>;
   /** No replica will come any more. */
   ended(cause: BallermannError): void;
 }

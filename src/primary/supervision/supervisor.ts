@@ -131,7 +131,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /**
    * Replaces every replica, `maxUnavailable` at a time: a new one is started, and when it is ready it takes the old
    * one's place in every rotation in one step; then the old one finishes what it runs and goes. Resolves when the last
-   * old one is gone; from then on restarts and resizes use the new options too.
+   * old one is gone and every pool has been refreshed; from then on restarts and resizes use the new options too.
    *
    * If a new one does not get ready, or goes down before the reload is done, the reload stops there: what has not been
    * replaced stays as it is, what has been replaced keeps running, and every later start uses the old options. The
@@ -143,9 +143,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
    */
   async reload(options: ReloadOptions = {}): Promise<void> {
     const { changes, maxUnavailable } = reloadChanges(options);
-    return this.#inTurn(async () => {
+    await this.#inTurn(async () => {
       this.settings = await reload(this.#crew, { ...this.settings, ...changes }, maxUnavailable);
     });
+    await Promise.all([...this.#observers].map((observer) => observer.renewed()));
   }
 
   /**
