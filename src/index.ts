@@ -59,7 +59,8 @@ export function supervise(options: SupervisorOptions): Promise<Supervisor> {
 }
 
 /**
- * Makes a pool over a supervisor's replicas. Several pools may share a supervisor.
+ * Makes a pool over a supervisor's replicas. Several pools may share a supervisor. The name of a pool whose supervisor has
+ * ended is free: that pool is closed then.
  * Works in the primary's main thread.
  * @param name 1 to 120 bytes of UTF-8.
  * @param ratio alive / original below which the pool is refreshed (0.8), or all options.

@@ -55,6 +55,7 @@ export const primary: Local = {
     const { segment } = ownSegment();
     checkPoolName(name, segment.addon.layout.nameBytes);
     if (supervisor.ended) throw supervisor.ended;
+    pools.release(name, segment.addon.layout.poolCount);
     if (pools.has(name))
       throw new BallermannError('ERR_POOL_EXISTS', `there is a pool named ${JSON.stringify(name)}`);
     const balancer = new Balancer(supervisor, name, settings, segment, () => pools.delete(name));

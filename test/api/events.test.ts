@@ -9,6 +9,7 @@ import {
   call,
   cast,
   type DownEvent,
+  pid as pidOf,
   pool as poolOf,
   type Supervisor,
   supervise,
@@ -117,7 +118,6 @@ test('a supervisor that gives up says so once, then closes when the last replica
   assert.equal(pool.pids(), []);
 });
 
-test("close() of a supervisor: a 'down' for each, no restart, then 'close', once", async () => {
 /** Every kind of listener that fails. */
 const failing: (() => unknown)[] = [
   () => {
@@ -188,6 +188,7 @@ test('the name of a pool whose supervisor has ended is free: until somebody take
   await after.close();
 });
 
+test("close() of a supervisor: a 'down' for each, no restart, then 'close', once", async () => {
   const supervisor = await start({ replicas: 3 });
   const downs: DownEvent[] = [];
   let closes = 0;
@@ -291,8 +292,8 @@ test('stats() of a pool: who is there, what they have to do, and what became of 
     name: 'pool',
     alive: 2,
     original: 2,
-    paused: false,
     outside: [],
+    paused: false,
     sent: 0,
     redirected: 0,
     held: 0,

@@ -230,6 +230,11 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
     return this.close();
   }
 
+  /** Whether its supervisor has ended: it will never have a replica again. @internal */
+  get hasEnded(): boolean {
+    return this.#supervisor.ended !== undefined;
+  }
+
   /** Whether `replica` is one of the supervisor's that may be running something of the pool's. @internal */
   covers(replica: ReplicaProcess): boolean {
     return this.#supervisor.present().includes(replica);

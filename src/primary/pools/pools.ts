@@ -23,6 +23,16 @@ class Pools {
     return this.#byName.has(name);
   }
 
+  /**
+   * A pool whose supervisor has ended says so to everybody who asks. It is closed when somebody wants its name, or its place
+   * among the `places` that there are.
+   */
+  release(name: string, places: number): void {
+    const isFull = this.#byName.size >= places;
+    for (const balancer of [...this.#byName.values()])
+      if (balancer.hasEnded && (isFull || balancer.name === name)) void balancer.close();
+  }
+
   set(name: string, balancer: Balancer): void {
     this.#byName.set(name, balancer);
   }
