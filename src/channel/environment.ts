@@ -29,8 +29,8 @@ export interface ReplicaEnv {
   readonly sticky: boolean;
   /** Descriptor of the pipe that ends with the primary. */
   readonly lifeline: number;
-  /** ms from the order to stop until SIGKILL. */
-  readonly shutdown: number;
+  /** ms from the order to stop until SIGKILL; null: there is no limit. JSON has no word for Infinity. */
+  readonly shutdown: number | null;
   /** Requests of servers that are held at most. */
   readonly maxHeldRequests: number;
   /** ms that one of them is held at most. */

@@ -109,7 +109,7 @@ export class ReplicaRuntime {
     const serves = (): void => this.#serves();
     this.#servers = new Servers(segment, env.slot, this.#mailbox, env, serves);
     watchDatagrams(serves);
-    this.#shutdown = env.shutdown;
+    this.#shutdown = env.shutdown ?? Number.POSITIVE_INFINITY;
     process.on('internalMessage' as 'message', (message: unknown) => {
       if (isOurs(message)) unpack(message, isToReplica, (entry) => this.#take(entry));
     });

@@ -112,6 +112,22 @@ test('a second signal, of either kind, does not hurry the end', async () => {
   });
 });
 
+test('shutdown: 0 kills at once, which is an orderly end as it was asked for', async () => {
+  using folder = new Folder();
+  await using primary = startPrimary(folder, { supervisor: { shutdown: 0 } }, { HOOKS: '["hangs"]' });
+  await primary.ready();
+  primary.process.kill('SIGTERM');
+  assert.is((await primary.ended).code, 0);
+  assert.equal(
+    primary.said('down').map(({ signal }) => signal),
+    ['SIGKILL', 'SIGKILL'],
+  );
+  assert.equal(
+    new Diary(folder).read().filter((line) => line.startsWith('hook')),
+    [],
+  );
+});
+
 test('the primary exits with 1 when a replica had to be killed', async () => {
   using folder = new Folder();
   const supervisor = { shutdown: 300 };

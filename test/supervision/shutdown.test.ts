@@ -77,6 +77,27 @@ test('close() lets running calls finish, then runs the hooks one after another, 
   }
 });
 
+test('shutdown: Infinity sets no limit', async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  await using supervisor = await live(folder, {
+    shutdown: Number.POSITIVE_INFINITY,
+    env: { HOOKS: '["slow"]' },
+  });
+  const [pid] = pidsOf(supervisor) as [number];
+  const running = later(call<number>(pid, { op: 'gate' }));
+  await diary.has('begins gate');
+  const down = downOf(supervisor, pid);
+  const closed = supervisor.close();
+  await toldToStop(diary, [pid]);
+  folder.open('gate');
+  assert.is(await running, pid);
+  await closed;
+  const { code, signal } = await down;
+  assert.equal({ code, signal }, { code: 0, signal: null });
+  assert.ok(diary.read().includes('hook 0 ends'));
+});
+
 test('a hook that throws does not keep the others from running', async () => {
   using folder = new Folder();
   const diary = new Diary(folder);

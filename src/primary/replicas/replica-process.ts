@@ -79,7 +79,7 @@ export class ReplicaProcess {
   readonly inFlight: InFlight;
   /** Resolves as soon as the process is seen gone. Never rejects. */
   readonly dead: Promise<ExitInfo>;
-  /** Whether it had to be killed because it did not stop in time. */
+  /** Whether it had to be killed because it did not stop in time. False where there was no time: `grace` 0. */
   killed = false;
   /** Whether it has asked to be stopped, as it does when it gets a SIGTERM. */
   hasAskedToLeave = false;
@@ -237,7 +237,8 @@ export class ReplicaProcess {
 
   /**
    * Asks for an orderly stop: what was sent before is finished, the shutdown hooks run, the process exits.
-   * SIGKILL after `grace` ms. Calling it again changes nothing. Resolves when it is gone, or stuck.
+   * SIGKILL after `grace` ms; at once where that is 0, as OTP's brutal_kill; never where it is Infinity. Calling it again
+   * changes nothing. Resolves when it is gone, or stuck.
    */
   stop(reason: string, grace: number): Promise<void> {
     if (this.#state === 'starting') this.kill(); // nothing has gone through it
@@ -245,14 +246,20 @@ export class ReplicaProcess {
       this.#state = 'stopping';
       this.#slot.state = 'away';
       this.#worker.exitedAfterDisconnect = true; // Node's own word for a voluntary exit
-      this.post(['stop', reason]);
-      const timer = setTimeout(() => {
-        this.killed = true;
-        this.kill();
-      }, grace);
-      void this.dead.then(() => clearTimeout(timer));
+      if (grace === 0) this.kill();
+      else this.#askToStop(reason, grace);
     }
     return this.#stopped;
+  }
+
+  #askToStop(reason: string, grace: number): void {
+    this.post(['stop', reason]);
+    if (grace === Number.POSITIVE_INFINITY) return;
+    const timer = setTimeout(() => {
+      this.killed = true;
+      this.kill();
+    }, grace);
+    void this.dead.then(() => clearTimeout(timer));
   }
 
   /** Through the same handle as `kill`. */
@@ -285,6 +292,9 @@ export class ReplicaProcess {
     switch (entry[0]) {
       case 'ready':
         return this.#ready();
+      case 'handles':
+        this.#handles = true;
+        return;
       case 'alive':
         return; // to be heard was all
       case 'crash':
@@ -292,9 +302,6 @@ export class ReplicaProcess {
         return;
       case 'leave':
         this.hasAskedToLeave = true;
-      case 'handles':
-        this.#handles = true;
-        return;
         return this.#owner.leaving(this, entry[1]);
       case 'result':
         return eachOf(entry, this.inFlight.result);
@@ -307,6 +314,12 @@ export class ReplicaProcess {
     }
   };
 
+  /** ms since the event loop began the turn that it is in; 0 while it waits for work. It may say anything. */
+  get #turn(): number {
+    const { busySince } = this.#slot;
+    return busySince === 0n ? 0 : Number(hrtime.bigint() - busySince) / 1e6;
+  }
+
   #ready(): void {
     if (this.#state !== 'starting') return;
     this.#state = 'up';
@@ -314,12 +327,6 @@ export class ReplicaProcess {
     this.#utilization = new Utilization(this.#slot.idle, hrtime.bigint());
     this.#owner.ready(this);
   }
-  /** ms since the event loop began the turn that it is in; 0 while it waits for work. It may say anything. */
-  get #turn(): number {
-    const { busySince } = this.#slot;
-    return busySince === 0n ? 0 : Number(hrtime.bigint() - busySince) / 1e6;
-  }
-
 
   /** Said of the first one: who sends more of them may send very many. */
   #dropped(what: string): void {

@@ -48,7 +48,7 @@ export function forkReplica(
     listen: settings.listen,
     sticky: settings.sticky !== undefined,
     lifeline: LIFELINE_FD,
-    shutdown,
+    shutdown: shutdown === Number.POSITIVE_INFINITY ? null : shutdown,
     maxHeldRequests,
     maxHoldTime,
   });

@@ -24,6 +24,9 @@ import { inheritedExecArgv } from './exec-argv.js';
 import type { Logger } from './log.js';
 import type { BackoffOptions, RestartType } from './restart-policy.js';
 
+/** ms */
+const DEFAULT_SHUTDOWN = 5000;
+
 /** The limit that a replica has reached. */
 export type RecycleReason = 'maxRequests' | 'maxAge' | 'maxRss';
 
@@ -67,7 +70,10 @@ export interface SupervisorOptions {
    * loggers), or false: nowhere. @default a line for each warning and error on stderr
    */
   log?: Logger | false;
-  /** ms that a replica has for an orderly stop; then SIGKILL. @default 5000 */
+  /**
+   * ms that a replica has for an orderly stop; then SIGKILL. 0: SIGKILL at once, as OTP's brutal_kill. Infinity: it has as long
+   * as it takes. @default 5000
+   */
   shutdown?: number;
   /**
    * Whether SIGTERM and SIGINT to the primary stop the replicas in order and then end the process, and SIGHUP reloads.
@@ -116,7 +122,7 @@ export interface SupervisorOptions {
   hangReports?: string;
   /** HTTP requests that a replica holds during a window; those past it are answered with 503. @default 10000 */
   maxHeldRequests?: number;
-  /** ms that an HTTP request is held during a window before it is answered with 503. @default shutdown */
+  /** ms that an HTTP request is held during a window before it is answered with 503. @default as shutdown; 5000 where that is 0 or Infinity */
   maxHoldTime?: number;
   /**
    * Who distributes the connections of servers: 'balanced', where each replica accepts from the shared socket in its turn,
@@ -220,7 +226,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     healthyAfter = 5000,
     backoff = {},
     log,
-    shutdown = 5000,
+    shutdown = DEFAULT_SHUTDOWN,
     signals = true,
     readyTimeout = 30_000,
     startConcurrency = 2 * availableParallelism(),
@@ -232,7 +238,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     hangTimeout = Number.POSITIVE_INFINITY,
     hangReports,
     maxHeldRequests = 10_000,
-    maxHoldTime = shutdown,
+    maxHoldTime = holdTimeOf(shutdown),
     listen = process.platform === 'linux' ? 'balanced' : 'node',
     sticky = false,
     name = exec.slice(exec.lastIndexOf('/') + 1),
@@ -250,7 +256,8 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     healthyAfter: checkMilliseconds('options.healthyAfter', healthyAfter),
     backoff: checkBackoff(backoff, intensity !== undefined || period !== undefined ? 1000 : 30_000),
     log: checkLog(log),
-    shutdown: checkMilliseconds('options.shutdown', shutdown),
+    shutdown:
+      shutdown === Number.POSITIVE_INFINITY ? shutdown : checkMilliseconds('options.shutdown', shutdown),
     signals: checkBoolean('options.signals', signals),
     readyTimeout: checkMilliseconds('options.readyTimeout', readyTimeout),
     startConcurrency: checkLimit('options.startConcurrency', startConcurrency),
@@ -296,6 +303,11 @@ function checkLog(log: unknown): Logger | false | undefined {
 function checkWaitReady(waitReady: unknown): WaitReady {
   if (typeof waitReady === 'boolean') return waitReady ? 'listen' : 'online';
   return checkOneOf('options.waitReady', waitReady, ['listen', 'ready', 'online']);
+}
+
+/** A request is held as long as a replica would have to finish it, unless that is no time at all or any. */
+function holdTimeOf(shutdown: unknown): number {
+  return typeof shutdown === 'number' && shutdown > 0 && shutdown <= MAX_TIMER ? shutdown : DEFAULT_SHUTDOWN;
 }
 
 function checkSticky(sticky: unknown, listen: unknown): StickyKey | undefined {
