@@ -12,6 +12,9 @@ childProcess.fork = function (file, args, options) {
   const child = fork.call(this, file, args, options);
   const isWorker = options?.env?.NODE_UNIQUE_ID !== undefined;
   if (isWorker)
-    child.once('exit', (code) => code && !child.killed && appendFileSync(process.env.BALLERMANN_EXITS, `${code}\n`));
+    child.once(
+      'exit',
+      (code) => code && !child.killed && appendFileSync(process.env.BALLERMANN_EXITS, `${code}\n`),
+    );
   return child;
 };

@@ -190,7 +190,9 @@ function checkVersions(path: string, { abi, layout }: Addon): void {
     throw new Error(`${path} is built for ABI ${abi}, this Node has ${process.versions.modules}`);
   if (layout.version === VERSION) return;
   const text = `${path} is of version ${layout.version}, this copy of ballermann needs ${VERSION}: install one`;
-  throw path === getEnvironmentData(OF_ALL_COPIES) ? new BallermannError('ERR_PROTOCOL', text) : new Error(text);
+  throw path === getEnvironmentData(OF_ALL_COPIES)
+    ? new BallermannError('ERR_PROTOCOL', text)
+    : new Error(text);
 }
 
 function places(): (() => string)[] {

@@ -107,7 +107,17 @@ export class ReplicaProcess {
 
   constructor(
     worker: Worker,
-    { segment, slot, incarnation, codec, script, windows, blockedAfter, maxQueueLength, lifeline }: ReplicaPlace,
+    {
+      segment,
+      slot,
+      incarnation,
+      codec,
+      script,
+      windows,
+      blockedAfter,
+      maxQueueLength,
+      lifeline,
+    }: ReplicaPlace,
     owner: ReplicaOwner,
     counters: Counters,
   ) {

@@ -50,7 +50,17 @@ export function startProcess(
   const { windows, maxQueueLength } = owner.slotSettings;
   const codec = codecs[serialization];
   const script = basename(exec);
-  const place = { segment, slot, incarnation, codec, script, windows, blockedAfter, maxQueueLength, lifeline };
+  const place = {
+    segment,
+    slot,
+    incarnation,
+    codec,
+    script,
+    windows,
+    blockedAfter,
+    maxQueueLength,
+    lifeline,
+  };
   const replica = new ReplicaProcess(worker, place, owner, owner.counters);
   replicas.set(replica.pid, replica);
   if (waitReady === 'online') replica.readyWhenOnline();

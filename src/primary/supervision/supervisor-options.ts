@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import {
   badRange,
   badType,
+  checkBoolean,
   checkInteger,
   checkMilliseconds,
   checkNumber,
