@@ -57,6 +57,8 @@ function forkReplica(file, args, options) {
   const { REPLICA_ENV } = require(join(dist, 'channel', 'environment.js'));
   const { segment, fd } = ownSegment();
   const [slot] = takeSlots(1);
+  const { Lifeline } = require(join(dist, 'primary', 'replicas', 'lifeline.js'));
+  const lifeline = new Lifeline();
   const stdio = stdioOf(options);
   const serialization = options.serialization ?? 'json';
   const env = {
@@ -67,7 +69,7 @@ function forkReplica(file, args, options) {
     waitReady: 'online',
     listen: 'balanced',
     sticky: isSticky,
-    primary: process.pid,
+    lifeline: stdio.length + 1,
     shutdown: SHUTDOWN,
     maxHeldRequests: 0,
     maxHoldTime: 0,
@@ -76,10 +78,13 @@ function forkReplica(file, args, options) {
     ...options,
     env: { ...options.env, [REPLICA_ENV]: JSON.stringify(env) },
     execArgv: ['--require', preload, ...(options.execArgv ?? process.execArgv)],
-    stdio: [...stdio, fd],
+    stdio: [...stdio, fd, lifeline.fd],
   });
-  if (child.pid === undefined) giveSlotBack(slot);
-  else begun = { segment, slot, serialization };
+  lifeline.inherited();
+  if (child.pid === undefined) {
+    lifeline.cut();
+    giveSlotBack(slot);
+  } else begun = { segment, slot, serialization, lifeline };
   return child;
 }
 
@@ -91,12 +96,12 @@ function stdioOf({ stdio, silent }) {
 }
 
 /** As a supervisor does: one stands for all workers of this process. */
-function adopt(worker, { segment, slot, serialization }) {
+function adopt(worker, { segment, slot, serialization, lifeline }) {
   const { serve } = require(join(dist, 'primary', 'listening', 'listeners.js'));
   const { ReplicaProcess } = require(join(dist, 'primary', 'replicas', 'replica-process.js'));
   const { codecs } = require(join(dist, 'channel', 'codec.js'));
   serve({ worker, owner, place: slot, sticky: isSticky ? keyOf : undefined }, segment);
-  const place = { segment, slot, incarnation: 1, codec: codecs[serialization], ...unlimited };
+  const place = { segment, slot, incarnation: 1, codec: codecs[serialization], ...unlimited, lifeline };
   new ReplicaProcess(worker, place, owner, counters).readyWhenOnline();
 }
 
