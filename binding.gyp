@@ -9,6 +9,7 @@
         'native/loop_clock.cc',
         'native/process.cc',
         'native/segment.cc',
+        'native/signals.cc',
       ],
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
       'defines': [

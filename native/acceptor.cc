@@ -22,6 +22,7 @@ constexpr uint64_t kRetry = 1;      // ms until another look at whose turn it is
 constexpr uint64_t kSlowRetry = 8;  // the same while this replica is to accept nothing
 constexpr uint64_t kNoRoom = 50;    // the same when the system has no descriptor or memory left
 constexpr int kBatch = 8;           // connections that are accepted in one turn of the loop
+constexpr int kLast = 1024;         // the same in the last turn
 
 // A replica that was blocked may be blocked again: for so long after it, in ns, it accepts one in a turn.
 constexpr uint64_t kWary = 10'000'000'000;
@@ -102,6 +103,17 @@ class Polling {
   // The loop lives while the anchor is referenced, polling or not.
   void set_ref(bool ref) { ref ? uv_ref(as_handle(&anchor_)) : uv_unref(as_handle(&anchor_)); }
   bool has_ref() const { return uv_has_ref(reinterpret_cast<const uv_handle_t*>(&anchor_)) != 0; }
+
+  // All that waits, whosever turn it is: where this is the last listener, nobody else comes for it.
+  void take_waiting() {
+    for (int left = kLast; left > 0 && has_room(); --left) {
+      const int accepted = accept_from(fd_);
+      if (accepted >= 0)
+        hand_over(accepted);
+      else if (!is_of_one_connection(errno))
+        return;
+    }
+  }
 
   void close() {
     if (is_closed_) return;
@@ -299,6 +311,10 @@ class Acceptor : public Napi::ObjectWrap<Acceptor> {
     return Napi::Number::New(info.Env(), error);
   }
 
+  void TakeWaiting(const Napi::CallbackInfo&) {
+    if (polling_ != nullptr) polling_->take_waiting();
+  }
+
   void Close(const Napi::CallbackInfo&) {
     unopened_.reset();
     if (polling_ != nullptr) polling_->close();
@@ -329,6 +345,7 @@ void define_acceptor(Napi::Env env, Napi::Object exports) {
   exports.Set("Acceptor", Acceptor::DefineClass(env, "Acceptor",
                                                 {
                                                     Acceptor::InstanceMethod<&Acceptor::Start>("start"),
+                                                    Acceptor::InstanceMethod<&Acceptor::TakeWaiting>("takeWaiting"),
                                                     Acceptor::InstanceMethod<&Acceptor::Close>("close"),
                                                     Acceptor::InstanceMethod<&Acceptor::Ref>("ref"),
                                                     Acceptor::InstanceMethod<&Acceptor::Unref>("unref"),

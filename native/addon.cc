@@ -16,6 +16,7 @@
 #include "process.hpp"
 #include "ring.hpp"
 #include "segment.hpp"
+#include "signals.hpp"
 
 namespace ballermann {
 namespace {
@@ -185,6 +186,10 @@ void ReportOnSignal(const Napi::CallbackInfo& info) {
   report_on_signal(info.Env(), info[0].As<Napi::String>().Utf8Value());
 }
 
+void OnSignal(const Napi::CallbackInfo& info) {
+  on_signal(info.Env(), info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Function>());
+}
+
 Napi::Value Listen(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), listen_on(info[0].As<Napi::Number>().Int32Value(),
                                                  info[1].As<Napi::Number>().Int32Value()));
@@ -273,6 +278,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("reap", Napi::Function::New<Reap>(env, "reap"));
   exports.Set("startLoopClock", Napi::Function::New<StartLoopClock>(env, "startLoopClock"));
   exports.Set("reportOnSignal", Napi::Function::New<ReportOnSignal>(env, "reportOnSignal"));
+  exports.Set("onSignal", Napi::Function::New<OnSignal>(env, "onSignal"));
   exports.Set("listen", Napi::Function::New<Listen>(env, "listen"));
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
   define_acceptor(env, exports);

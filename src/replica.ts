@@ -39,6 +39,13 @@ export function ready(): void {
 }
 
 /**
+ * Aborts when the stop of this replica begins, before its requests and calls have ended: for what would not end by
+ * itself, as a long poll or a loop over jobs. Its `reason` is the text that the hooks of `onShutdown` are given. Never aborts
+ * outside a replica.
+ */
+export const shutdownSignal: AbortSignal = signalOfStop();
+
+/**
  * Adds a function to be awaited before the replica exits in an orderly way: after its running calls and HTTP requests,
  * in the order of adding. All of it has `shutdown` ms; then comes SIGKILL. So that a request which never ends does not
  * take the hooks' time as well, they wait for requests until three quarters of it are over.
@@ -49,6 +56,14 @@ export function ready(): void {
 export function onShutdown(hook: ShutdownHook): void {
   checkFunction('hook', hook);
   runtime('onShutdown').onShutdown(hook);
+}
+
+function signalOfStop(): AbortSignal {
+  try {
+    return replicaRuntime()?.shutdownSignal ?? new AbortController().signal;
+  } catch {
+    return new AbortController().signal; // another version's: what is called says so
+  }
 }
 
 function runtime(what: string): ReplicaRuntime {

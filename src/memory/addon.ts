@@ -101,6 +101,8 @@ export interface Addon {
   startLoopClock(): void;
   /** Has SIGURG write a diagnostic report to this path, even in the middle of JavaScript that never ends. */
   reportOnSignal(path: string): void;
+  /** Calls back each time the signal comes. Its default action is not taken any more, whoever listens in JavaScript. */
+  onSignal(signal: number, callback: () => void): void;
   /** listen(2): 0, or the negative errno. */
   listen(fd: number, backlog: number): number;
   /** Another descriptor of the same socket, which no process that is started inherits; or the negative errno. */
@@ -121,6 +123,8 @@ export interface Addon {
 export interface Acceptor {
   /** 0, or the negative errno: it does not listen then. */
   start(): number;
+  /** Takes all that waits now, in this turn of the event loop. */
+  takeWaiting(): void;
   /** For good. */
   close(): void;
   ref(): void;

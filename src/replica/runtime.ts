@@ -3,7 +3,7 @@
  * before the user's script runs, and found by every copy of this package that the script may import.
  */
 
-import cluster from 'node:cluster';
+import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { codecs } from '../channel/codec.js';
 import type { ReplicaEnv } from '../channel/environment.js';
@@ -25,6 +25,8 @@ import { BallermannError, toErrorData } from '../errors.js';
 import { shareAddon } from '../memory/addon.js';
 import { attachSegment, Segment } from '../memory/segment.js';
 import { ignoreClosedOutput } from '../output.js';
+import { cleanUp } from './clean-up.js';
+import { Departure } from './departure.js';
 import { type Handler, Mailbox } from './messages/mailbox.js';
 import { Requests } from './messages/requests.js';
 import { watchRss } from './rss.js';
@@ -37,8 +39,14 @@ export type ShutdownHook = (reason: string) => unknown;
 /** The part of the time to stop after which the hooks do not wait any longer for requests: one may never end. */
 const REQUESTS_PART = 3 / 4;
 
-/** The part after which connections are ended that are not HTTP (any more): most would never end by themselves. */
+/** The part after which connections are ended on which no request runs: most would never end by themselves. */
 const OTHERS_PART = 1 / 2;
+
+/** The part for which a client may do nothing at all while its request waits for it. */
+const STALLED_PART = 1 / 4;
+
+/** The part after which the process ends though the script's own clean-up has not: the rest is for the exit itself. */
+const CLEAN_UP_PART = 9 / 10;
 
 const KEY = Symbol.for('ballermann.replica');
 
@@ -62,11 +70,14 @@ export class ReplicaRuntime {
   readonly #outbox: Outbox<ToPrimary>;
   readonly #mailbox: Mailbox;
   readonly #servers: Servers;
+  readonly #departure: Departure;
   readonly #shutdown: number;
   readonly #hooks: ShutdownHook[] = [];
   readonly #waitReady: WaitReady;
   #ready = false;
-  #stopping = false;
+  /** Why it stops; undefined while it does not. */
+  #reason: string | undefined;
+  #stopSignal: AbortController | undefined;
 
   /** Makes this process a replica. @throws what keeps it from being one; the primary has been told then. */
   static start(env: ReplicaEnv): void {
@@ -119,10 +130,7 @@ export class ReplicaRuntime {
       if (!isCaught) reportCrash(error);
     });
     process.on('exit', () => this.#outbox.flushNow()); // a reply of the turn that exits
-    // A terminal sends Ctrl-C and its own end to the whole group, a service manager SIGTERM: the primary decides.
-    process.on('SIGINT', () => {});
-    process.on('SIGTERM', () => this.#post(['leave', 'SIGTERM']));
-    process.on('SIGHUP', () => {});
+    this.#departure = new Departure(segment.addon, (reason) => this.#post(['leave', reason]));
     ignoreClosedOutput();
     if (env.watchRss) watchRss(segment, env.slot);
     this.#post(['hello', PROTOCOL_VERSION]);
@@ -146,6 +154,16 @@ export class ReplicaRuntime {
 
   onShutdown(hook: ShutdownHook): void {
     this.#hooks.push(hook);
+  }
+
+  /** Aborts when a stop begins. Made when asked for: most scripts do not. */
+  get shutdownSignal(): AbortSignal {
+    if (this.#stopSignal === undefined) {
+      this.#stopSignal = new AbortController();
+      setMaxListeners(0, this.#stopSignal.signal); // each long answer may have one
+      if (this.#reason !== undefined) this.#stopSignal.abort(this.#reason);
+    }
+    return this.#stopSignal.signal;
   }
 
   #post(entry: ToPrimary): void {
@@ -182,18 +200,18 @@ export class ReplicaRuntime {
     this.requests.result(id, payload);
 
   /**
-   * Accepts nothing more, finishes the messages and the requests, runs the hooks, lets the connections end, exits. All
-   * of that before SIGKILL: so what might never end gets a part of the time only.
+   * Accepts nothing more, finishes the messages and the requests, runs the hooks, then the script's own listeners for the
+   * signal; without any, lets the connections end and exits. All of that before SIGKILL: so what might never end gets a
+   * part of the time only.
    */
   async #stop(reason: string): Promise<void> {
-    if (this.#stopping) return;
-    this.#stopping = true;
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
     const began = performance.now();
-    this.#servers.stop(began + OTHERS_PART * this.#shutdown);
-    await Promise.all([
-      this.#mailbox.stop(),
-      this.#servers.requestsEnded(began + REQUESTS_PART * this.#shutdown),
-    ]);
+    const part = (of: number): number => began + of * this.#shutdown;
+    this.#servers.stop(part(OTHERS_PART), STALLED_PART * this.#shutdown);
+    this.#stopSignal?.abort(reason);
+    await Promise.all([this.#mailbox.stop(), this.#servers.requestsEnded(part(REQUESTS_PART))]);
     for (const hook of this.#hooks) {
       try {
         await hook(reason);
@@ -202,10 +220,21 @@ export class ReplicaRuntime {
         console.error('ballermann: an onShutdown hook failed:', error);
       }
     }
+    const signal = this.#departure.signalFor(reason);
+    if (signal === undefined) return this.#exit();
+    await this.#outbox.drained();
+    this.#servers.unref();
+    cleanUp(this.#departure, signal, {
+      latest: part(CLEAN_UP_PART),
+      isServing: () => this.#servers.isServing,
+    });
+  }
+
+  async #exit(): Promise<void> {
     await this.#servers.connectionsEnded();
     await this.#outbox.drained();
     const disconnected = new Promise((resolve) => process.once('disconnect', resolve));
-    cluster.worker?.disconnect();
+    this.#departure.disconnect();
     await disconnected;
     process.exit();
   }

@@ -75,20 +75,17 @@ test('SIGTERM and SIGINT at random moments with calls in flight: each is settled
 test('a signal that ends a starting replica before the primary reads its own: an orderly end, no failed start', async () => {
   for (const signal of ['SIGTERM', 'SIGINT']) {
     using folder = new Folder();
-    const exec = folder.script(
-      'replica.mjs',
-      `process.removeAllListeners('${signal}'); // as before they are there
-      process.kill(process.pid, '${signal}');
-      setInterval(() => {}, 1_000);`,
-    );
+    // Node runs it before the preload: nothing listens for the signal yet.
+    const early = folder.script('early.cjs', `process.kill(process.pid, '${signal}');`);
     const script = folder.script(
       'main.mjs',
       `import cluster from 'node:cluster';
       import { supervise } from ${JSON.stringify(import.meta.resolve('ballermann'))};
       cluster.once('exit', () => process.nextTick(() => process.kill(process.pid, '${signal}')));
-      await supervise({ exec: process.argv[2], replicas: 1 });`,
+      const NODE_OPTIONS = '--require ' + process.argv[2];
+      await supervise({ exec: import.meta.filename, replicas: 1, env: { NODE_OPTIONS } });`,
     );
-    const child = spawn(process.execPath, [script, exec], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(process.execPath, [script, early], { stdio: ['ignore', 'ignore', 'pipe'] });
     let errors = '';
     child.stderr.setEncoding('utf8').on('data', (text) => {
       errors += text;

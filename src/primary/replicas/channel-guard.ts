@@ -7,6 +7,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { type HandleSender, misfitOf, seqOfQuery } from '../../channel/node-messages.js';
 import { MAX_ITEMS, MAX_WAITING } from '../../channel/outbox.js';
+import { type Pipe, pipeOf } from '../../channel/pipe.js';
 import { NodeSockets } from './node-sockets.js';
 
 /** What a replica is found to have sent. */
@@ -19,31 +20,16 @@ export interface GuardListener {
   broken(error: Error): void;
 }
 
-/** Node's internal handle of a channel. `onread` parses what came; the messages are delivered later. */
-interface Pipe {
-  /** Bytes that the kernel has not taken. */
-  readonly writeQueueSize: number;
-  readStop(): void;
-  readStart(): void;
-  onread(this: Pipe, chunk: ArrayBuffer | undefined): void;
-}
-
 const EINVAL = -22;
 
 /** How often it is looked whether a replica reads again (ms). */
 const LOOK_AGAIN = 20;
 
+/** Where the pipe is not found the messages alone are guarded. */
 export function guard(child: ChildProcess, listener: GuardListener): void {
   const pipe = pipeOf(child);
   if (pipe !== undefined) guardReading(child, pipe, listener);
   guardMessages(child, listener);
-}
-
-/** Node has it under a symbol of its own. Undefined where it has it there no more: then the messages alone are guarded. */
-function pipeOf(child: ChildProcess): Pipe | undefined {
-  const fields = child as unknown as Record<symbol, Partial<Pipe> | null | undefined>;
-  const symbol = Object.getOwnPropertySymbols(child).find((key) => typeof fields[key]?.onread === 'function');
-  return symbol && (fields[symbol] as Pipe);
 }
 
 function guardReading(child: ChildProcess, pipe: Pipe, listener: GuardListener): void {

@@ -7,6 +7,7 @@ import type { Worker } from 'node:cluster';
 import { hrtime } from 'node:process';
 import type { Codec } from '../../channel/codec.js';
 import { ENTRY_WEIGHT } from '../../channel/outbox.js';
+import { keepConnected } from '../../channel/pipe.js';
 import { eachOf, type Request, type ToReplica } from '../../channel/protocol.js';
 import { READY_MESSAGE } from '../../channel/readiness.js';
 import { type BallermannError, fromErrorData } from '../../errors.js';
@@ -25,7 +26,7 @@ export interface ReplicaOwner {
   exited(replica: ReplicaProcess, exit: ExitInfo): void;
   /** It was to be killed, and lives: it is stopped, and the primary has no right to signal it. Nobody need wait for it. */
   stuck(replica: ReplicaProcess): void;
-  /** The replica got a SIGTERM of its own. */
+  /** The replica was asked to go, by a SIGTERM or by one of node:cluster's own verbs. */
   leaving(replica: ReplicaProcess, reason: string): void;
   castFailed(error: BallermannError): void;
   /** The replica has done `what`, which Node's own primary could not take: that message was dropped. */
@@ -166,6 +167,7 @@ export class ReplicaProcess {
     worker.on('error', (error) => this.#failed(error));
     worker.on('exit', (code, signal) => this.#exited(code, signal as NodeJS.Signals | null));
     worker.process.on('disconnect', () => this.#disconnected());
+    keepConnected(worker.process, () => owner.leaving(this, 'disconnect'));
   }
 
   get state(): 'starting' | 'up' | 'stopping' | 'dead' {

@@ -20,6 +20,9 @@ export type Arrival =
   | readonly [event: 'upgrade' | 'connect', args: UpgradeArguments]
   | readonly [event: 'stream', args: StreamArguments];
 
+/** What a request is answered by, where it is no upgrade. */
+export type Answer = ServerResponse | ServerHttp2Stream;
+
 export function isUpgrade(event: string): boolean {
   return event === 'upgrade' || event === 'connect';
 }
@@ -50,6 +53,17 @@ export function isOfStream([event, args]: Arrival): boolean {
 export function isGone(arrival: Arrival): boolean {
   const [event, args] = arrival;
   return carrierOf(arrival).destroyed || (event !== 'stream' && args[0].socket.destroyed);
+}
+
+/** Whether a running request goes on only when its client sends more of it, or reads more of the answer. */
+export function waitsForClient(answer: Answer): boolean {
+  const isStream = 'sentHeaders' in answer;
+  if (!isStream && answer.socket === null) return false; // it waits for the answer before it (pipelining)
+  const body = isStream ? answer : answer.req;
+  const isWhole = isStream ? answer.readableEnded : answer.req.complete;
+  const isReading = body.readableFlowing === true || body.listenerCount('readable') > 0;
+  if (!isWhole && isReading && body.readableLength === 0) return true;
+  return answer.writableLength > 0 || (answer.writableEnded && !answer.writableFinished);
 }
 
 /** Answers in the server's stead that there is no room now. */

@@ -7,6 +7,7 @@ import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import type { Answer } from './arrivals.js';
 import { restartWebSocket } from './websocket.js';
 
 /**
@@ -25,10 +26,19 @@ const HANDSHAKE = 1_000;
  */
 const SHUTDOWN_NOTICE = Buffer.from('000008' + '07' + '00' + '00000000' + '7fffffff' + '00000000', 'hex');
 
+/** NGHTTP2_CANCEL: nobody needs the answer any more (RFC 9113, 7). node:http2 is not loaded for it. */
+const CANCEL = 8;
+
 const OWN = Symbol('ballermann.connection');
 
 interface Owned {
   [OWN]?: Connection;
+}
+
+/** Node's own socket below a net.Socket. */
+interface Handle {
+  /** Bytes that the kernel has not taken. */
+  readonly writeQueueSize?: number;
 }
 
 type Kind =
@@ -50,13 +60,16 @@ export class Connection {
   queued: Set<ServerResponse> | undefined;
   /** The last one that has come and is not over. */
   #response: ServerResponse | undefined;
-  #hadRequest = false;
   #isAnnounced = false;
   #isEnding = false;
   /** Apart from the above: a server may hand the connection on to one of HTTP still. */
   #isRestartAnnounced = false;
+  /** Read by the end of the last request: what has come since is the beginning of the next. */
   #bytes: number;
   #quietSince = 0;
+  /** Bytes that have come, and that the kernel has taken from us; and since when there were no more of them. */
+  #moved = 0;
+  #movedAt = 0;
 
   constructor(socket: Socket, kind: Kind) {
     this.socket = socket;
@@ -76,7 +89,6 @@ export class Connection {
   /** A request has come. @param response none where there is another end to it than that of an HTTP/1.1 response. */
   begins(response: ServerResponse | undefined): void {
     this.requests++;
-    this.#hadRequest = true;
     if (response === undefined) return;
     if (response.socket === null) {
       this.queued ??= new Set();
@@ -93,6 +105,7 @@ export class Connection {
   /** A request is over. @param carrier what it came with. */
   ends(carrier: object): void {
     this.requests--;
+    this.#bytes = this.socket.bytesRead;
     this.queued?.delete(carrier as ServerResponse);
     if (this.#response === carrier) this.#response = undefined;
   }
@@ -107,16 +120,38 @@ export class Connection {
     this.#isAnnounced = true;
     if (this.#response?.headersSent === false) this.#response.shouldKeepAlive = false;
     if (this.session?.closed === false) this.#announceGoaway(this.session);
-    if (this.#hadRequest) this.#bytes = this.socket.bytesRead; // else what came is the beginning of the first
     this.#quietSince = performance.now();
+    this.#movedAt = this.#quietSince;
   }
 
-  /** Looks whether it can end now. To be called after the turn's reading. */
-  endIfIdle(): void {
-    if (this.#isEnding || !this.#isQuiet()) return;
+  /**
+   * Looks whether it can end now. To be called after the turn's reading.
+   * @param anyway where no request runs, though bytes of one may have come.
+   * @param stalledAfter ms for which the beginning of a request, or the end of the connection, waits for the client.
+   */
+  endIfIdle(anyway: boolean, stalledAfter: number): void {
+    const isStalled = this.#isStalled(stalledAfter);
+    if (this.#isEnding) {
+      if (isStalled) this.#cut(); // it does not read our last words
+      return;
+    }
+    if (this.requests > 0) this.#quietSince = performance.now();
+    else if (anyway || isStalled || this.#isQuiet()) this.end();
+  }
+
+  /** Ends it when what has been written is sent. */
+  end(): void {
     this.#isEnding = true;
-    if (this.session === undefined) this.socket.destroySoon();
+    // A session that is over leaves its socket to the client, which may never close it.
+    if (this.session === undefined || this.session.destroyed) this.socket.destroySoon();
     else if (!this.session.closed) this.session.close();
+  }
+
+  /** Gives up a request that waits for its client, where that has done nothing for so long (ms). */
+  giveUp(answer: Answer, stalledAfter: number): void {
+    if (!this.#isStalled(stalledAfter)) return;
+    if ('sentHeaders' in answer) answer.close(CANCEL);
+    else this.#cut();
   }
 
   /** The same for a protocol that is not HTTP. */
@@ -148,13 +183,25 @@ export class Connection {
   }
 
   #isQuiet(): boolean {
-    const { bytesRead } = this.socket;
     const now = performance.now();
     // A head that has come in part is a request under way. HTTP/2 has frames of its own for when nothing runs.
-    const isBusy = this.requests > 0 || (this.kind === 'http' && bytesRead !== this.#bytes);
-    if (this.#hadRequest) this.#bytes = bytesRead;
-    if (isBusy) this.#quietSince = now;
+    if (this.kind === 'http' && this.socket.bytesRead !== this.#bytes) this.#quietSince = now;
     return now - this.#quietSince >= QUIET;
+  }
+
+  #isStalled(stalledAfter: number): boolean {
+    const { bytesRead, bytesWritten, writableLength } = this.socket;
+    const { _handle: handle } = this.socket as { _handle?: Handle | null };
+    const moved = bytesRead + bytesWritten - writableLength - (handle?.writeQueueSize ?? 0);
+    const now = performance.now();
+    if (moved !== this.#moved) this.#movedAt = now;
+    this.#moved = moved;
+    return now - this.#movedAt >= stalledAfter;
+  }
+
+  #cut(): void {
+    this.session?.destroy();
+    this.socket.destroy();
   }
 }
 
@@ -213,13 +260,12 @@ export class Connections {
     for (const connection of this.#open) connection.announceEnd();
   }
 
-  /** Ends those that are idle. @param others whether to end those as well that are not HTTP. */
-  end(others: boolean): void {
+  /** Ends those that are idle. @param others whether to end all others as well on which no request runs. */
+  end(others: boolean, stalledAfter: number): void {
     for (const connection of this.#open) {
       if (isGivenAway(connection.socket)) this.#forget(connection);
-      else if (connection.kind !== 'other') connection.endIfIdle();
-      else if (others) connection.socket.destroySoon();
-      else connection.announceRestart();
+      else if (connection.kind === 'other' && !others) connection.announceRestart();
+      else connection.endIfIdle(others, stalledAfter);
     }
   }
 

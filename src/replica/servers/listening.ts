@@ -16,6 +16,7 @@ import {
   type ListenAnswer,
   lostBy,
 } from '../../channel/listening.js';
+import type { Acceptor } from '../../memory/addon.js';
 import type { Segment } from '../../memory/segment.js';
 import { listenError } from './listen-error.js';
 import { type Place, places } from './places.js';
@@ -52,6 +53,16 @@ const SOCKET = 0;
 type Callback = (errno: number, handle: ServerHandle | null) => void;
 
 type GetServer = (this: unknown, server: unknown, options: Place, callback: Callback) => void;
+
+const acceptors = new WeakMap<object, Acceptor>();
+
+/**
+ * Takes the connections that wait for this server now: its client has one already, and it would be reset with the last
+ * listener. To be called before the server is closed.
+ */
+export function acceptWaiting(server: Server): void {
+  acceptors.get(server)?.takeWaiting();
+}
 
 /** How the servers of this process listen. */
 export interface Sharing {
@@ -124,6 +135,7 @@ function balance(handle: ServerHandle, listener: number, { addon }: Segment, ser
   const hasRoom = (): boolean =>
     !(server._connections >= maxConnectionsOf(server)) || server.dropMaxConnection === true;
   const acceptor = new addon.Acceptor(handle.fd, listener, take, hasRoom);
+  acceptors.set(server, acceptor);
   Object.assign(handle, {
     listen: () => acceptor.start(), // the primary has called listen(2)
     close(callback?: () => void) {

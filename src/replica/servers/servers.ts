@@ -14,6 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Segment } from '../../memory/segment.js';
 import type { Mailbox, Stretch } from '../messages/mailbox.js';
 import {
+  type Answer,
   type Arrival,
   carrierOf,
   isOfStream,
@@ -21,9 +22,12 @@ import {
   refuse,
   refuseStream,
   responseOf,
+  waitsForClient,
 } from './arrivals.js';
 import { Connection, Connections } from './connections.js';
+import { endIfEventStream } from './event-streams.js';
 import { HeldRequests, type HoldLimits } from './held-requests.js';
+import { acceptWaiting } from './listening.js';
 
 /** ms between two looks at the connections while the replica stops. */
 const LOOK = 20;
@@ -52,6 +56,8 @@ export class Servers {
   readonly #connections: Connections;
   readonly #listening = new Set<Server>();
   readonly #listened: () => void;
+  /** What is being answered; of upgrades nothing. */
+  readonly #answers = new Set<Answer & Carrier>();
   /** `emit` as it was. */
   readonly #emit: Emit;
   /** A listener of carriers; one for all. */
@@ -59,7 +65,8 @@ export class Servers {
   #hasListened = false;
   #running = 0;
   #begun = 0;
-  #stopping = false;
+  /** Of the looks at the connections; undefined while the replica does not stop. */
+  #looking: NodeJS.Timeout | undefined;
 
   /**
    * Watches the servers of this process from now on. There is one of this a process.
@@ -103,17 +110,24 @@ export class Servers {
   }
 
   /**
-   * Accepts no more, has every answer from now on say that its connection ends, and ends connections as they get idle.
-   * @param othersUntil when those are ended that are not HTTP, or not any more (performance.now()).
+   * Accepts no more, has every answer from now on say that its connection ends, ends event streams, and ends connections as
+   * they get idle.
+   * @param othersUntil when those are ended on which no request runs (performance.now()): of other protocols than HTTP, or
+   * with a request that never quite comes.
+   * @param stalledAfter ms after which a client is given up that neither sends nor reads what its request waits for.
    */
-  stop(othersUntil: number): void {
-    this.#stopping = true;
+  stop(othersUntil: number, stalledAfter: number): void {
     for (const server of this.#listening) stopListening(server);
     this.#connections.announceEnd();
-    setInterval(() => {
+    this.#looking = setInterval(() => {
       // In the same turn of the event loop, after its reading.
-      setImmediate(() => this.#connections.end(performance.now() >= othersUntil));
+      setImmediate(() => this.#endSome(performance.now() >= othersUntil, stalledAfter));
     }, LOOK);
+  }
+
+  /** After `stop`: it no longer keeps the event loop alive. What is still open does. */
+  unref(): void {
+    this.#looking?.unref();
   }
 
   /**
@@ -123,7 +137,7 @@ export class Servers {
   async requestsEnded(latest: number): Promise<void> {
     if (!this.#hasListened && this.#connections.size === 0) return;
     do await sleep(LOOK);
-    while (this.#isServing && performance.now() < latest);
+    while (this.isServing && performance.now() < latest);
     this.#held.close();
   }
 
@@ -137,8 +151,16 @@ export class Servers {
   }
 
   /** Whether a request runs, waits, or may still come. */
-  get #isServing(): boolean {
+  get isServing(): boolean {
     return this.#running > 0 || this.#held.size > 0 || this.#connections.isServing;
+  }
+
+  #endSome(others: boolean, stalledAfter: number): void {
+    for (const answer of this.#answers) {
+      endIfEventStream(answer);
+      if (waitsForClient(answer)) answer[OWNER]?.giveUp(answer, stalledAfter);
+    }
+    this.#connections.end(others, stalledAfter);
   }
 
   #watch(): void {
@@ -177,7 +199,7 @@ export class Servers {
       case 'listening':
         this.#hasListened = true;
         this.#listening.add(server);
-        if (this.#stopping) stopListening(server);
+        if (this.#looking !== undefined) stopListening(server);
         return false;
       case 'close':
         this.#listening.delete(server);
@@ -209,6 +231,7 @@ export class Servers {
       this.#upgrade(server, arrival);
       return true;
     }
+    this.#answers.add(carrier as Answer);
     carrier[BEGUN] = this.#begin();
     return false;
   }
@@ -217,7 +240,9 @@ export class Servers {
   #run(server: Server, arrival: Arrival): void {
     const [event, args] = arrival;
     if (isUpgrade(event)) return this.#upgrade(server, arrival);
-    (carrierOf(arrival) as Carrier)[BEGUN] = this.#begin();
+    const carrier: Carrier = carrierOf(arrival);
+    this.#answers.add(carrier as Answer);
+    carrier[BEGUN] = this.#begin();
     this.#emit.call(server, event, ...args);
   }
 
@@ -266,6 +291,7 @@ export class Servers {
     const stretch = carrier[BEGUN];
     if (stretch === undefined) return;
     carrier[BEGUN] = undefined;
+    this.#answers.delete(carrier as Answer);
     this.#giveBack();
     this.#mailbox.finish(stretch);
   }
@@ -286,6 +312,7 @@ function isTls(server: Server): boolean {
  */
 function stopListening(server: Server): void {
   if (!server.listening) return;
+  acceptWaiting(server);
   const closed = new Promise((resolve) => server.once('close', resolve));
   Server.prototype.close.call(server);
   server.close = (callback?: (error?: Error) => void): Server => {

@@ -1,0 +1,174 @@
+/**
+ * A script that knows signals and no supervisor: its own clean-up runs once, to its end, when its requests and the hooks are
+ * over, whoever asks the replica to go and in whichever way.
+ */
+
+import cluster, { type Worker } from 'node:cluster';
+import { balance, call, type Supervisor, supervise } from 'ballermann';
+import { shutdownSignal } from 'ballermann/replica';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { downOf, fixture, until } from '../support/helpers.js';
+import { Diary, Folder, later, Primary } from '../support/processes.js';
+import { type Answer, ask } from '../support/web.js';
+
+const exec = fixture('clean-up/server.mjs');
+
+const isPort = /^listens (\d+)$/;
+
+/** Asks the one replica for what it answers when the gate is open. @returns when it has been asked. */
+async function slow(diary: Diary, pid: number): Promise<{ answer: Promise<Answer> }> {
+  const line = await until(() => diary.read(pid).find((each) => isPort.test(each)), `${pid} to listen`);
+  const answer = later(ask(Number(isPort.exec(line as string)?.[1]), '/slow'));
+  await until(() => diary.read(pid).includes('asked /slow'), `${pid} to be asked`);
+  return { answer };
+}
+
+/** What the replica has noted, but for its port. */
+function lifeOf(diary: Diary, pid: number): string[] {
+  return diary.read(pid).filter((line) => !isPort.test(line));
+}
+
+function pidOf(supervisor: Supervisor): number {
+  return supervisor.children()[0]?.pid as number;
+}
+
+function workerOf(pid: number): Worker {
+  return Object.values(cluster.workers ?? {}).find((worker) => worker?.process.pid === pid) as Worker;
+}
+
+const cleaned = ['SIGTERM,15', 'cleaned up', 'exit 0'];
+
+/** What each style has done from the hook on. */
+const styles: Record<string, string[]> = {
+  textbook: cleaned,
+  natural: cleaned,
+  sigint: ['SIGINT,2', 'cleaned up', 'exit 0'],
+  order: ['first', 'second', 'third', 'exit 0'],
+  calls: ['SIGTERM,15', 'asks answered', 'cleaned up', 'exit 0'],
+  resend: cleaned,
+  nest: ['SIGTERM', 'cleaned up', 'onExit null SIGTERM', 'exit 0'],
+  'signal-exit': ['onExit null SIGTERM', 'exit 0'],
+  'close-with-grace': ['SIGTERM', 'cleaned up', 'exit 0'],
+  code: ['SIGTERM,15', 'cleaned up', 'exit 143'],
+  removed: ['exit 0'],
+  throws: ['exit 1'],
+};
+
+test('a reload runs the clean-up of any style once and to its end, after the requests and the hooks', async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  const env = (STYLE: string) => ({ STYLE, DIARY: diary.file, GATE: folder.at('gate') });
+  const names = Object.keys(styles);
+  await using supervisor = await supervise({ exec, replicas: 1, env: env(names[0] as string) });
+  await using _pool = await balance(supervisor, 'clean-up');
+  for (const [index, name] of names.entries()) {
+    const pid = pidOf(supervisor);
+    const { answer } = await slow(diary, pid);
+    const down = downOf(supervisor, pid);
+    const reloaded = later(supervisor.reload({ env: env(names[index + 1] ?? 'none') }));
+    await diary.has('aborts reload', index + 1);
+    folder.open('gate');
+    assert.is((await answer).body, 'done', name);
+    await reloaded;
+    const { code, signal, error } = await down;
+    assert.equal([code, signal], [name === 'throws' ? 1 : 0, null], name);
+    assert.is(error?.message, name === 'throws' ? 'thrown by the clean-up' : undefined);
+    const before = ['asked /slow', 'aborts reload', 'answered', 'hook reload'];
+    assert.equal(lifeOf(diary, pid), [...before, ...(styles[name] as string[])], name);
+    folder.shut('gate');
+  }
+});
+
+/** Every way to ask a replica to go, and the reason that its hooks are given. */
+const ways: [name: string, reason: string, go: (pid: number) => unknown][] = [
+  ['worker.disconnect()', 'disconnect', (pid) => workerOf(pid).disconnect()],
+  ['worker.kill()', 'SIGTERM', (pid) => workerOf(pid).kill()],
+  ['worker.process.disconnect()', 'disconnect', (pid) => workerOf(pid).process.disconnect()],
+  ['SIGTERM', 'SIGTERM', (pid) => process.kill(pid, 'SIGTERM')],
+  ['cluster.disconnect()', 'disconnect', () => new Promise<void>((resolve) => cluster.disconnect(resolve))],
+  ['process.kill(process.pid)', 'SIGINT', (pid) => call(pid, 'process.kill(process.pid)')],
+  ['process.emit()', 'SIGINT', (pid) => call(pid, 'process.emit()')],
+  ['process.disconnect()', 'disconnect', (pid) => call(pid, 'process.disconnect()')],
+  ['cluster.worker.disconnect()', 'disconnect', (pid) => call(pid, 'cluster.worker.disconnect()')],
+  ['cluster.worker.kill()', 'SIGTERM', (pid) => call(pid, 'cluster.worker.kill()')],
+];
+
+test("node:cluster's own verbs and signals: each is an orderly leave with its hooks, and a restart", async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  const env = { STYLE: 'textbook', DIARY: diary.file, GATE: folder.at('gate') };
+  const backoff = { initial: 1, max: 1 };
+  await using supervisor = await supervise({ exec, replicas: 1, env, backoff, intensity: ways.length });
+  for (const [index, [name, reason, go]] of ways.entries()) {
+    const pid = pidOf(supervisor);
+    const { answer } = await slow(diary, pid);
+    const down = downOf(supervisor, pid);
+    const gone = go(pid);
+    await diary.has(`aborts ${reason}`, ways.slice(0, index + 1).filter((way) => way[1] === reason).length);
+    folder.open('gate');
+    assert.is((await answer).body, 'done', name);
+    const { code, signal, restart } = await down;
+    await gone;
+    assert.equal({ code, signal, restart }, { code: 0, signal: null, restart: true }, name);
+    const told = reason === 'SIGINT' ? 'SIGINT,2' : 'SIGTERM,15';
+    const before = ['asked /slow', `aborts ${reason}`, 'answered', `hook ${reason}`];
+    assert.equal(lifeOf(diary, pid), [...before, told, 'cleaned up', 'exit 0'], name);
+    folder.shut('gate');
+    await until(() => supervisor.children()[0]?.state === 'up', `the restart after ${name}`);
+  }
+});
+
+for (const [signal, isForAll] of [
+  ['SIGTERM', false],
+  ['SIGTERM', true],
+  ['SIGINT', true],
+] as const) {
+  test(`${signal} to ${isForAll ? 'the group' : 'the primary'}: the clean-up runs once, when all requests are answered`, async () => {
+    using folder = new Folder();
+    const diary = new Diary(folder);
+    const env = {
+      STYLE: signal === 'SIGINT' ? 'close-with-grace' : 'textbook',
+      DIARY: diary.file,
+      GATE: folder.at('gate'),
+      CLEAN: folder.at('clean'),
+    };
+    await using primary = new Primary({ supervisor: { exec: exec.href, replicas: 1, env }, ownGroup: true });
+    const [pid] = (await primary.ready()) as [number];
+    const { answer } = await slow(diary, pid);
+    process.kill(isForAll ? -primary.pid : primary.pid, signal);
+    await diary.has(`aborts ${signal}`);
+    process.kill(pid, 'SIGTERM'); // nor does another one hurry it
+    folder.open('gate');
+    assert.is((await answer).body, 'done');
+    const told = signal === 'SIGINT' ? signal : 'SIGTERM,15';
+    await diary.has(told);
+    for (const again of ['SIGTERM', 'SIGINT']) process.kill(pid, again);
+    folder.open('clean');
+    assert.is((await primary.ended).code, 0);
+    const before = ['asked /slow', `aborts ${signal}`, 'answered', `hook ${signal}`];
+    assert.equal(lifeOf(diary, pid), [...before, told, 'cleaned up', 'exit 0']);
+  });
+}
+
+test('a clean-up that never says that it is done has its part of the time to stop; then the replica exits, and says so', async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  const env = { STYLE: 'endless', DIARY: diary.file };
+  await using primary = new Primary({ supervisor: { exec: exec.href, replicas: 1, env, shutdown: 3_000 } });
+  const [pid] = (await primary.ready()) as [number];
+  process.kill(primary.pid, 'SIGTERM');
+  const { code } = await primary.ended;
+  assert.is(code, 0);
+  assert.equal(lifeOf(diary, pid), ['aborts SIGTERM', 'hook SIGTERM', 'begins', 'exit 0']);
+  assert.match(
+    primary.errors,
+    new RegExp(`replica ${pid} exits \\d+ ms after .* SIGTERM .* 1 Timeout is open`),
+  );
+});
+
+test('outside a replica shutdownSignal never aborts', () => {
+  assert.is(shutdownSignal.aborted, false);
+});
+
+test.run();
