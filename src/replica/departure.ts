@@ -75,9 +75,12 @@ export class Departure {
     const departure = this;
     const emit = this.#emit;
     process.emit = function (this: NodeJS.Process, event: string | symbol, ...args: unknown[]): boolean {
-      if (event === 'internalMessage' && isDisconnectOrder(args[0])) {
-        departure.#ask('disconnect'); // worker.disconnect() or cluster.disconnect() in the primary
-        return true;
+      if (event === 'internalMessage') {
+        if (!process.channel) return true; // read before its end: Node would answer, and fail an assertion
+        if (isDisconnectOrder(args[0])) {
+          departure.#ask('disconnect'); // worker.disconnect() or cluster.disconnect() in the primary
+          return true;
+        }
       }
       if (departure.#withheld.has(event as string)) {
         const isSignal = typeof args[1] === 'number';

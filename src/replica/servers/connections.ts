@@ -7,6 +7,7 @@ import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import type { Writable } from 'node:stream';
 import type { Answer } from './arrivals.js';
 import { restartWebSocket } from './websocket.js';
 
@@ -143,7 +144,7 @@ export class Connection {
   end(): void {
     this.#isEnding = true;
     // A session that is over leaves its socket to the client, which may never close it.
-    if (this.session === undefined || this.session.destroyed) this.socket.destroySoon();
+    if (this.session === undefined || this.session.destroyed) endSoon(this.socket);
     else if (!this.session.closed) this.session.close();
   }
 
@@ -190,7 +191,7 @@ export class Connection {
   }
 
   #isStalled(stalledAfter: number): boolean {
-    const { bytesRead, bytesWritten, writableLength } = this.socket;
+    const { bytesRead = 0, bytesWritten = 0, writableLength } = this.socket as Partial<Socket> & Writable;
     const { _handle: handle } = this.socket as { _handle?: Handle | null };
     const moved = bytesRead + bytesWritten - writableLength - (handle?.writeQueueSize ?? 0);
     const now = performance.now();
@@ -203,6 +204,12 @@ export class Connection {
     this.session?.destroy();
     this.socket.destroy();
   }
+}
+
+/** A stream that a script has handed to its server as a connection need not be a socket (Node allows any Duplex). */
+function endSoon(socket: Writable & { destroySoon?: () => void }): void {
+  if (socket.destroySoon !== undefined) socket.destroySoon();
+  else socket.end(() => socket.destroy());
 }
 
 export class Connections {

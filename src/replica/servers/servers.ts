@@ -25,7 +25,7 @@ import {
   waitsForClient,
 } from './arrivals.js';
 import { Connection, Connections } from './connections.js';
-import { endIfEventStream } from './event-streams.js';
+import { endIfEndless } from './endless.js';
 import { HeldRequests, type HoldLimits } from './held-requests.js';
 import { acceptWaiting } from './listening.js';
 
@@ -157,7 +157,7 @@ export class Servers {
 
   #endSome(others: boolean, stalledAfter: number): void {
     for (const answer of this.#answers) {
-      endIfEventStream(answer);
+      endIfEndless(answer);
       if (waitsForClient(answer)) answer[OWNER]?.giveUp(answer, stalledAfter);
     }
     this.#connections.end(others, stalledAfter);
