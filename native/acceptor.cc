@@ -342,15 +342,16 @@ class Acceptor : public Napi::ObjectWrap<Acceptor> {
 }  // namespace
 
 void define_acceptor(Napi::Env env, Napi::Object exports) {
-  exports.Set("Acceptor", Acceptor::DefineClass(env, "Acceptor",
-                                                {
-                                                    Acceptor::InstanceMethod<&Acceptor::Start>("start"),
-                                                    Acceptor::InstanceMethod<&Acceptor::TakeWaiting>("takeWaiting"),
-                                                    Acceptor::InstanceMethod<&Acceptor::Close>("close"),
-                                                    Acceptor::InstanceMethod<&Acceptor::Ref>("ref"),
-                                                    Acceptor::InstanceMethod<&Acceptor::Unref>("unref"),
-                                                    Acceptor::InstanceMethod<&Acceptor::HasRef>("hasRef"),
-                                                }));
+  exports.Set("Acceptor",
+              Acceptor::DefineClass(env, "Acceptor",
+                                    {
+                                        Acceptor::InstanceMethod<&Acceptor::Start>("start"),
+                                        Acceptor::InstanceMethod<&Acceptor::TakeWaiting>("takeWaiting"),
+                                        Acceptor::InstanceMethod<&Acceptor::Close>("close"),
+                                        Acceptor::InstanceMethod<&Acceptor::Ref>("ref"),
+                                        Acceptor::InstanceMethod<&Acceptor::Unref>("unref"),
+                                        Acceptor::InstanceMethod<&Acceptor::HasRef>("hasRef"),
+                                    }));
 }
 
 int listen_on(int fd, int backlog) { return listen(fd, backlog) == 0 ? 0 : -errno; }

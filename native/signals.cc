@@ -30,8 +30,7 @@ void received(uv_signal_t* handle, int) {
   const napi_status status = napi_make_callback(watch.env, watch.context, watch.env.Global(),
                                                 watch.callback.Value(), 0, nullptr, &result);
   napi_value thrown = nullptr;
-  if (status == napi_pending_exception &&
-      napi_get_and_clear_last_exception(watch.env, &thrown) == napi_ok)
+  if (status == napi_pending_exception && napi_get_and_clear_last_exception(watch.env, &thrown) == napi_ok)
     napi_fatal_exception(watch.env, thrown);
 }
 
