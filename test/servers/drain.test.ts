@@ -131,6 +131,33 @@ test('a head that has come in part is a request under way', async () => {
   await closed;
 });
 
+test('… on a kept connection too; one that never ends is given up after a quarter of the time', async () => {
+  await using web = await Web.serve('http', { shutdown: 4_000 });
+  using kept = new Raw(web.port);
+  using endless = new Raw(web.port);
+  const both = [kept, endless];
+  const answers = (client: Raw) => client.received.split('HTTP/1.1 200 OK').length - 1;
+  for (const client of both) client.get('/');
+  await until(() => both.every((client) => answers(client) === 1), 'the first answers');
+  for (const client of both) client.send('GET /in-part HTTP/1.1\r\nHost: loc');
+  await ask(web.port); // the parts have been read as well
+  await sleep(50);
+  const down = downOf(web.supervisor, web.pids()[0] as number);
+  const began = performance.now();
+  const closed = web.supervisor.close();
+  await stopsAccepting(web);
+  await sleep(600); // more than twice as long as a quiet connection has
+  assert.not(both.some(({ ended }) => ended));
+  kept.send('alhost\r\n\r\n');
+  await until(() => kept.ended, 'its end');
+  assert.is(answers(kept), 2);
+  assert.match(kept.received, /\r\nConnection: close\r\n/);
+  await closed;
+  assert.ok(endless.ended);
+  assert.ok(performance.now() - began >= 999);
+  assert.equal(await down.then(({ code, signal }) => [code, signal]), [0, null]);
+});
+
 test('pipelined requests are all answered before the connection ends', async () => {
   await using web = await Web.serve('http');
   using client = new Raw(web.port);

@@ -53,7 +53,7 @@ async function survives(
     `${delays}`,
   );
   assert.ok(
-    delays.slice(2).every((ms) => ms >= BACKOFF.max / 2),
+    delays.slice(3).every((ms) => ms >= BACKOFF.max / 2),
     `${delays} ms: it backs off`,
   );
   const during = await ask(primary);
