@@ -258,7 +258,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   #announce<Name extends keyof BalancerEvents>(name: Name, ...args: BalancerEvents[Name]): void {
     announce(this, name, args, (error) =>
-      this.#supervisor.callbackFailed(`a listener of '${name}' of pool '${this.name}'`, error),
+      this.#supervisor.reports.callbackFailed(`a listener of '${name}' of pool '${this.name}'`, error),
     );
   }
 

@@ -16,6 +16,12 @@ import type {
 /** Failures in a row from which on it is called a crash loop; it is said again each time that their number has doubled. */
 const CRASH_LOOP = 5;
 
+/** Which replica a line is about. */
+export interface Who {
+  readonly id: number;
+  readonly pid: number;
+}
+
 /** Undefined for what needs no line. */
 export const lines: {
   readonly [Name in keyof SupervisorEvents]: (...args: SupervisorEvents[Name]) => Line | undefined;
@@ -40,12 +46,12 @@ export const lines: {
 };
 
 /** A replica had to be killed, since it did not stop in time. */
-export function forcedKill(who: { id: number; pid: number }, shutdown: number): Line {
+export function forcedKill(who: Who, shutdown: number): Line {
   return warn(`${replica(who)} did not stop within ${shutdown} ms (shutdown) and was killed`);
 }
 
 /** A replica was to be killed, and lives: it runs as another user, so the primary may not signal it, and is stopped. */
-export function stuck(who: { id: number; pid: number }): Line {
+export function stuck(who: Who): Line {
   return error(
     `${replica(who)} cannot be killed (EPERM): it runs as another user than the primary, and is stopped. Nobody waits ` +
       'for it any longer. It ends as soon as it goes on (SIGCONT)',
@@ -53,12 +59,12 @@ export function stuck(who: { id: number; pid: number }): Line {
 }
 
 /** A replica takes long to start. */
-export function slowStart(who: { id: number; pid: number }, ms: number, waitsFor: string): Line {
+export function slowStart(who: Who, ms: number, waitsFor: string): Line {
   return warn(`${replica(who)} is not ready after ${ms} ms: ${waitsFor}`);
 }
 
 /** A replica has sent what Node's own primary could not take. Only the first such message of each replica is told. */
-export function droppedMessage(who: { id: number; pid: number }, what: string): Line {
+export function droppedMessage(who: Who, what: string): Line {
   return warn(
     `${replica(who)} ${what}: Node cannot take that; it is dropped and counted in stats().malformed`,
   );

@@ -26,6 +26,13 @@ export class RestartIntensity {
   }
 }
 
+/** `intensity` and `period` of a supervisor. */
+export interface IntensityLimit {
+  readonly intensity: number;
+  /** ms */
+  readonly period: number;
+}
+
 /** What a child has gone through, as far as giving up is concerned. */
 export interface History {
   /** Failures in a row. */
@@ -40,6 +47,35 @@ export const MAX_FAILURES = 10;
 /** Whether nobody is well, and nobody has come back in so many tries. */
 export function haveAllFailed(children: readonly History[]): boolean {
   return children.every(({ failures, isHealthy }) => !isHealthy && failures >= MAX_FAILURES);
+}
+
+/** When a supervisor gives up: by the restarts of all within a period, or without a limit by the failures of each in a row. */
+export class Patience {
+  readonly #limit: IntensityLimit | undefined;
+  readonly #restarts: RestartIntensity | undefined;
+
+  constructor(limit: IntensityLimit | undefined) {
+    this.#limit = limit;
+    this.#restarts = limit && new RestartIntensity(limit.intensity, limit.period);
+  }
+
+  /**
+   * A child has gone down that is to be restarted.
+   * @param failedStarts of it, in a row.
+   * @param all the supervisor's children, that one included.
+   * @param now monotonic ms.
+   * @returns why it is time to give up; undefined where it is not.
+   */
+  endedBy(failedStarts: number, all: readonly History[], now: number): string | undefined {
+    if (this.#limit === undefined) {
+      if (!haveAllFailed(all)) return undefined;
+      return `no replica is healthy, and each has failed ${MAX_FAILURES} times in a row or more`;
+    }
+    const { intensity, period } = this.#limit;
+    const isExceeded = this.#restarts?.exceededBy(now) === true;
+    if (failedStarts > intensity) return `a replica did not get ready in ${failedStarts} starts in a row`;
+    return isExceeded ? `more than ${intensity} restarts within ${period} ms` : undefined;
+  }
 }
 
 /** The failures of one child in a row: starts that did not get ready, and lives that were too short. */

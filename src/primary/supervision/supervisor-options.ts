@@ -23,7 +23,7 @@ import type { WaitReady } from '../../channel/readiness.js';
 import { byAddress, type StickyKey } from '../listening/sticky.js';
 import { inheritedExecArgv } from './exec-argv.js';
 import type { Logger } from './log.js';
-import type { BackoffOptions, RestartType } from './restart-policy.js';
+import type { BackoffOptions, IntensityLimit, RestartType } from './restart-policy.js';
 
 /** ms */
 const DEFAULT_SHUTDOWN = 5000;
@@ -169,12 +169,6 @@ export interface SupervisorSettings {
   readonly listen: Listen;
   readonly sticky: StickyKey | undefined;
   readonly name: string;
-}
-
-export interface IntensityLimit {
-  readonly intensity: number;
-  /** ms */
-  readonly period: number;
 }
 
 const KEYS = [

@@ -5,12 +5,8 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Codec, codecs } from '../../channel/codec.js';
 import type { Request } from '../../channel/protocol.js';
-import { missing } from '../../channel/readiness.js';
 import { BallermannError } from '../../errors.js';
-import { announce } from '../announce.js';
 import * as listeners from '../listening/listeners.js';
-import { byAddress, type StickyKey } from '../listening/sticky.js';
-import { safely } from '../listening/sticky-key.js';
 import { takeReport } from '../liveness/hang-report.js';
 import { Watch } from '../liveness/watch.js';
 import { type ExitInfo, howItEnded } from '../replicas/exit.js';
@@ -20,35 +16,19 @@ import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { ownSegment, takeSlots } from '../replicas/slots.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
-import { Log } from './log.js';
-import {
-  callbackFailure,
-  droppedMessage,
-  forcedKill,
-  lines,
-  oneLine,
-  slowStart,
-  stickyFailure,
-  stuck,
-} from './log-lines.js';
+import type { Log } from './log.js';
+import { oneLine } from './log-lines.js';
 import { hasLimits, Recycling } from './recycling.js';
 import { type ReloadOptions, reload, reloadChanges } from './reload.js';
 import type { Crew } from './replacement.js';
-import {
-  backoffDelay,
-  haveAllFailed,
-  MAX_FAILURES,
-  RestartIntensity,
-  shouldRestart,
-} from './restart-policy.js';
+import { Reports } from './reports.js';
+import { backoffDelay, Patience, shouldRestart } from './restart-policy.js';
 import { SlotSettings } from './slot-settings.js';
+import { limitStart } from './start-limit.js';
 import { type ProcessOwner, startProcess } from './start-process.js';
 import { StartQueue } from './start-queue.js';
 import type { BlockedEvent, SupervisorEvents, SupervisorObserver } from './supervisor-events.js';
 import { checkReplicas, type SupervisorSettings } from './supervisor-options.js';
-
-/** ms after which a replica that is not ready is worth a line. */
-const SLOW_START = 5_000;
 
 /** ms within which all processes of a group have got the signal that was sent to it. */
 const ONE_SIGNAL = 100;
@@ -74,10 +54,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** Whether a replica had to be killed at the end because it did not stop in time. @internal */
   disorderly = false;
   /** @internal */
-  readonly log: Log;
+  readonly reports: Reports;
 
   readonly #host: Host;
-  readonly #intensity: RestartIntensity | undefined;
+  readonly #patience: Patience;
   readonly #watch: Watch;
   readonly #observers = new Set<SupervisorObserver>();
   readonly #children = new Children((slot) => listeners.release(slot));
@@ -92,12 +72,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** Made by `supervise`. @internal */
   constructor(settings: SupervisorSettings, host: Host) {
     super();
-    this.settings = { ...settings, sticky: this.#safely(settings.sticky) };
+    this.reports = new Reports(this, settings);
+    this.settings = { ...settings, sticky: this.reports.safely(settings.sticky) };
     this.#host = host;
     this.name = settings.name;
-    const { intensity: limit } = settings;
-    this.#intensity = limit && new RestartIntensity(limit.intensity, limit.period);
-    this.log = new Log(settings.name, settings.log);
+    this.#patience = new Patience(settings.intensity);
     this.#starts = new StartQueue(settings.startConcurrency);
     this.#watch = new Watch(settings, {
       blocked: (replica, ms) => this.#setBlocked(replica, true, ms),
@@ -213,26 +192,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#observers.delete(observer);
   }
 
-  #announce<Name extends keyof SupervisorEvents>(name: Name, ...args: SupervisorEvents[Name]): void {
-    const line = lines[name](...args);
-    const [event] = args;
-    if (line !== undefined)
-      this.log.write(name, line, event instanceof Error ? { err: event } : { ...event });
-    announce(this, name, args, (error) => this.callbackFailed(`a listener of '${name}'`, error));
-  }
-
-  /**
-   * Says that code of the application failed which was called on its behalf, and to which nobody listens.
-   * @param whose the code, for the text. @internal
-   */
-  callbackFailed(whose: string, error: unknown): void {
-    const { line, thrown } = callbackFailure(whose, error);
-    this.log.write('callbackFailed', line, { err: thrown });
-  }
-
-  #safely(sticky: StickyKey | undefined): StickyKey | undefined {
-    if (sticky === undefined || sticky === byAddress) return sticky;
-    return safely(sticky, (text, thrown) => this.log.write('stickyFailed', stickyFailure(text, thrown), {}));
+  /** @internal */
+  get log(): Log {
+    return this.reports.log;
   }
 
   #tell(tell: (observer: SupervisorObserver) => void): void {
@@ -288,7 +250,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     },
     retire: (children, reason, successor) => this.#retire(children, reason, successor),
     inTurn: (task) => this.#inTurn(task),
-    announce: (name, ...args) => this.#announce(name, ...args),
+    announce: (name, ...args) => this.reports.announce(name, ...args),
   };
 
   /** @param successor has the place now: no start is missed. */
@@ -323,8 +285,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (!replica.killed) return;
     if (this.#ended) this.disorderly = true;
     if (replica.state !== 'dead') return; // it is stuck
-    const who = { id: child.id, pid: replica.pid };
-    this.log.write('killed', forcedKill(who, this.settings.shutdown), who);
+    this.reports.killed({ id: child.id, pid: replica.pid }, this.settings.shutdown);
   }
 
   /** In its turn: so many start at a time. */
@@ -336,26 +297,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     child.starting();
     child.replica = startProcess(child, settings, this.#owner, (error) => this.#refused(child, error));
     if (child.replica === undefined) return;
-    this.#awaitReady(child, settings, 0);
-  }
-
-  /** @param waited ms since the start. */
-  #awaitReady(child: Child, settings: SupervisorSettings, waited: number): void {
-    const { readyTimeout, waitReady } = settings;
-    const isLast = waited > 0 || readyTimeout <= SLOW_START;
-    const look = (): void => {
-      if (child.state !== 'starting' || child.replica === undefined) return;
-      if (isLast) {
-        child.failure = new Error(`not ready within readyTimeout, ${readyTimeout} ms: ${missing[waitReady]}`);
-        child.replica.kill();
-        return;
-      }
-      const who = { id: child.id, pid: child.replica.pid };
-      this.log.write('slow start', slowStart(who, SLOW_START, missing[waitReady]), who);
-      this.#awaitReady(child, settings, SLOW_START);
-    };
-    // One turn later, so that a 'ready' which had arrived by then has been read.
-    child.timer = setTimeout(() => setImmediate(look), (isLast ? readyTimeout : SLOW_START) - waited);
+    limitStart(child, settings, this.reports);
   }
 
   readonly #owner: ProcessOwner = {
@@ -370,7 +312,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       child.takeOver = undefined;
       this.#tell((observer) => observer.up(replica));
       child.attempt.end();
-      this.#announce('up', {
+      this.reports.announce('up', {
         id: child.id,
         pid: replica.pid,
         incarnation: child.incarnation,
@@ -386,20 +328,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     },
     stuck: (replica) => {
       const child = this.#children.of(replica);
-      if (child === undefined) return;
-      const who = { id: child.id, pid: replica.pid };
-      this.log.write('stuck', stuck(who), who);
+      if (child !== undefined) this.reports.stuck(child);
     },
     leaving: (replica, reason) => {
       const child = this.#children.of(replica);
       if (child !== undefined && replica.state !== 'stopping') void this.#stop(child, replica, reason);
     },
-    castFailed: (error) => this.#announce('castFailed', error),
+    castFailed: (error) => this.reports.announce('castFailed', error),
     dropped: (replica, what) => {
       const child = this.#children.of(replica);
-      if (child === undefined) return;
-      const who = { id: child.id, pid: replica.pid };
-      this.log.write('dropped', droppedMessage(who, what), who);
+      if (child !== undefined) this.reports.dropped(child, what);
     },
     requested: (replica, request) => this.#host.relay.request(replica, request),
     withdrawn: (replica, id) => this.#host.relay.withdraw(replica, id),
@@ -410,7 +348,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (child === undefined) return;
     replica.blocked = blocked;
     this.#tell((observer) => observer.turned(replica));
-    this.#announce(blocked ? 'blocked' : 'unblocked', blockedEvent(child, replica, ms));
+    this.reports.announce(blocked ? 'blocked' : 'unblocked', blockedEvent(child, replica, ms));
   }
 
   #hung(replica: ReplicaProcess, ms: number): void {
@@ -418,7 +356,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (child === undefined) return;
     const event = blockedEvent(child, replica, ms);
     const end = (report?: string): void => {
-      this.#announce('hung', { ...event, report });
+      this.reports.announce('hung', { ...event, report });
       replica.kill();
     };
     if (child.report === undefined) end();
@@ -436,7 +374,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const retryIn = mayRetry ? child.refusals.next(0) : undefined;
     child.attempt.end(child.startFailure(this.name, { code: null, signal: null, error }));
     this.#startAgain(child, retryIn);
-    this.#announce('forkFailed', { id, incarnation, error, retryIn });
+    this.reports.announce('forkFailed', { id, incarnation, error, retryIn });
     this.#starts.left(child);
   }
 
@@ -450,7 +388,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#startAgain(child, delay);
     this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
     const { code, signal } = exit;
-    this.#announce('down', {
+    this.reports.announce('down', {
       id,
       pid: replica.pid,
       incarnation,
@@ -476,24 +414,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** ms until the child's restart; undefined where it is not restarted. Gives up where that is one too many. */
   #restartDelay(child: Child, exit: ExitInfo): number | undefined {
     if (child.retired || this.#ended || !shouldRestart(this.settings.restart, exit.code)) return undefined;
-    const why = this.#tooMany(child);
+    const { failedStarts } = child.streak;
+    const why = this.#patience.endedBy(failedStarts, this.#children.staying(), performance.now());
     if (why === undefined) return backoffDelay(child.failures - 1, this.settings.backoff);
     this.#giveUp(why, { ...exit, error: child.failure ?? exit.error });
     return undefined;
-  }
-
-  /** Why it is time to give up, after a child has gone down that is to be restarted; undefined where it is not. */
-  #tooMany({ streak }: Child): string | undefined {
-    const { intensity: limit } = this.settings;
-    if (limit === undefined || this.#intensity === undefined) {
-      if (!haveAllFailed(this.#children.staying())) return undefined;
-      return `no replica is healthy, and each has failed ${MAX_FAILURES} times in a row or more`;
-    }
-    const { intensity, period } = limit;
-    const exceeded = this.#intensity.exceededBy(performance.now());
-    if (streak.failedStarts > intensity)
-      return `a replica did not get ready in ${streak.failedStarts} starts in a row`;
-    return exceeded ? `more than ${intensity} restarts within ${period} ms` : undefined;
   }
 
   #giveUp(why: string, exit: ExitInfo): void {
@@ -504,16 +429,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       cause,
     });
     this.#end(error, 'restart intensity');
-    const isHeard = this.listenerCount('gaveUp') > 0;
-    this.#announce('gaveUp', error);
-    process.nextTick(() => this.#tellEnd(text, error, isHeard)); // after the line of the death that it follows from
-  }
-
-  #tellEnd(text: string, error: BallermannError, isHeard: boolean): void {
-    if (isHeard) return this.log.write('gaveUp', { level: 'error', text }, { err: error });
-    const ending = "Nobody listens for 'gaveUp': this process will exit with code 1";
-    this.log.fatal('gaveUp', `${text}. ${ending}`, { err: error });
-    this.#host.gaveUpUnheard(this);
+    const isHeard = this.reports.gaveUp(text, error);
+    if (!isHeard) process.nextTick(() => this.#host.gaveUpUnheard(this));
   }
 
   #end(cause: BallermannError, reason: string): void {
@@ -522,7 +439,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#recycling?.stop();
     this.#tell((observer) => observer.ended(cause));
     this.#closing = this.#retire([...this.#children], reason).then(() => {
-      this.#announce('close');
+      this.reports.announce('close');
     });
   }
 }
