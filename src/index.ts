@@ -11,7 +11,7 @@ import type { BalancerOptions } from './primary/pools/balancer-options.js';
 import type { WindowContext, WindowOptions } from './primary/pools/windows.js';
 import type { Supervisor } from './primary/supervision/supervisor.js';
 import type { SupervisorOptions } from './primary/supervision/supervisor-options.js';
-import { replicaRuntime } from './replica/runtime.js';
+import { replicaRuntime } from './replica/found.js';
 
 export type { Serialization } from './channel/codec.js';
 export type { Listen } from './channel/listening.js';

@@ -4,8 +4,8 @@ import { isMainThread } from 'node:worker_threads';
 import { checkFunction } from './arguments.js';
 import { INDEX_ENV } from './channel/environment.js';
 import { wrongProcess } from './errors.js';
+import { type Runtime, replicaRuntime, type ShutdownHook } from './replica/found.js';
 import type { MessageContext } from './replica/messages/mailbox.js';
-import { type ReplicaRuntime, replicaRuntime, type ShutdownHook } from './replica/runtime.js';
 
 export type { MessageContext, ShutdownHook };
 
@@ -66,7 +66,7 @@ function signalOfStop(): AbortSignal {
   }
 }
 
-function runtime(what: string): ReplicaRuntime {
+function runtime(what: string): Runtime {
   const found = replicaRuntime();
   if (found !== undefined) return found;
   const here = isMainThread

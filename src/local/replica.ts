@@ -2,11 +2,11 @@
 
 import { AttachedPools } from '../memory/attached-pools.js';
 import { callOptions, checkPid, checkTarget, pingOptions } from '../options.js';
-import type { ReplicaRuntime } from '../replica/runtime.js';
+import type { Runtime } from '../replica/found.js';
 import type { Local } from './local.js';
 import { segmentLocal } from './thread.js';
 
-export function replicaLocal({ requests }: ReplicaRuntime): Local {
+export function replicaLocal({ requests }: Runtime): Local {
   const pools = new AttachedPools();
   return {
     ...segmentLocal(pools, `replica ${process.pid}`),

@@ -21,20 +21,19 @@ import {
   unpack,
 } from '../channel/protocol.js';
 import type { WaitReady } from '../channel/readiness.js';
-import { BallermannError, toErrorData } from '../errors.js';
+import { toErrorData } from '../errors.js';
 import { shareAddon } from '../memory/addon.js';
 import { attachSegment, Segment } from '../memory/segment.js';
 import { ignoreClosedOutput } from '../output.js';
 import { cleanUp } from './clean-up.js';
 import { Departure } from './departure.js';
+import { publish, type Runtime, type ShutdownHook } from './found.js';
 import { type Handler, Mailbox } from './messages/mailbox.js';
 import { Requests } from './messages/requests.js';
 import { watchRss } from './rss.js';
 import { watchDatagrams } from './servers/datagrams.js';
 import { shareListening } from './servers/listening.js';
 import { Servers } from './servers/servers.js';
-
-export type ShutdownHook = (reason: string) => unknown;
 
 /** The part of the time to stop after which the hooks do not wait any longer for requests: one may never end. */
 const REQUESTS_PART = 3 / 4;
@@ -48,24 +47,7 @@ const STALLED_PART = 1 / 4;
 /** The part after which the process ends though the script's own clean-up has not: the rest is for the exit itself. */
 const CLEAN_UP_PART = 9 / 10;
 
-const KEY = Symbol.for('ballermann.replica');
-
-interface Found {
-  readonly protocol: number;
-  readonly runtime: ReplicaRuntime;
-}
-
-/** This process's runtime; undefined where it is no replica. @throws BallermannError ERR_PROTOCOL. */
-export function replicaRuntime(): ReplicaRuntime | undefined {
-  const found = (globalThis as { [KEY]?: Found })[KEY];
-  if (found === undefined || found.protocol === PROTOCOL_VERSION) return found?.runtime;
-  throw new BallermannError(
-    'ERR_PROTOCOL',
-    `the primary's ballermann speaks protocol ${found.protocol}, this copy ${PROTOCOL_VERSION}: install one`,
-  );
-}
-
-export class ReplicaRuntime {
+export class ReplicaRuntime implements Runtime {
   readonly requests: Requests;
   readonly #outbox: Outbox<ToPrimary>;
   readonly #mailbox: Mailbox;
@@ -90,9 +72,7 @@ export class ReplicaRuntime {
       segment.addon.dieWithLifeline(env.lifeline);
       const runtime = new ReplicaRuntime(env, segment);
       shareListening(segment, env);
-      Object.defineProperty(globalThis, KEY, {
-        value: { protocol: PROTOCOL_VERSION, runtime } satisfies Found,
-      });
+      publish(runtime);
     } catch (error) {
       reportCrash(error);
       throw error;
