@@ -9,14 +9,7 @@ export const packages = ['g++', 'make', 'python3'];
 
 /** Compiled test files: those that use the segment most, in primary, replicas and worker threads. */
 const TESTS = {
-  short: [
-    'memory/ring',
-    'memory/segment',
-    'memory/rotation',
-    'pools/death',
-    'memory/hostile-memory',
-    'listening/listening',
-  ],
+  short: ['memory/ring', 'memory/segment', 'memory/rotation', 'pools/death', 'memory/hostile-memory'],
   long: [
     'memory/ring',
     'memory/segment',
