@@ -81,8 +81,8 @@ class Polling {
   int open(int socket) {
     uv_loop_t* loop = nullptr;
     if (napi_get_uv_event_loop(env_, &loop) != napi_ok) return UV_EINVAL;
-    fd_ = fcntl(socket, F_DUPFD_CLOEXEC, 0);
-    if (fd_ < 0) return -errno;
+    fd_ = duplicate(socket);
+    if (fd_ < 0) return fd_;
     if (const int error = uv_poll_init(loop, &poll_, fd_); error != 0) {
       ::close(fd_);
       return error;
