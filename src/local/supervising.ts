@@ -1,0 +1,80 @@
+/** What needs the whole of the primary's side. It is loaded when something is supervised: most processes only import the package. */
+
+import cluster from 'node:cluster';
+import { badType } from '../arguments.js';
+import { BallermannError, wrongProcess } from '../errors.js';
+import type { CheckedCallOptions } from '../options.js';
+import { ignoreClosedOutput } from '../output.js';
+import { Balancer } from '../primary/pools/balancer.js';
+import { balancerSettings, checkPoolName } from '../primary/pools/balancer-options.js';
+import { pools } from '../primary/pools/pools.js';
+import { exitWithoutReplicas } from '../primary/process/giving-up.js';
+import { reapOrphans } from '../primary/process/reaper.js';
+import { signalGuard } from '../primary/process/signals.js';
+import { relay } from '../primary/relay.js';
+import { sendPing } from '../primary/replicas/messaging.js';
+import type { ReplicaProcess } from '../primary/replicas/replica-process.js';
+import { ownSegment } from '../primary/replicas/slots.js';
+import { Supervisor } from '../primary/supervision/supervisor.js';
+import { supervisorSettings } from '../primary/supervision/supervisor-options.js';
+import type { Local } from './local.js';
+
+export { sendCall, sendCast } from '../primary/replicas/messaging.js';
+
+export const supervise: Local['supervise'] = async (options) => {
+  if (!cluster.isPrimary) {
+    const where = 'a worker of node:cluster that supervise() has not started';
+    throw wrongProcess('supervise', "the primary's main thread", where);
+  }
+  if (process.permission?.has('child') === false) {
+    throw new BallermannError(
+      'ERR_WRONG_PROCESS',
+      'supervise starts processes, which this one may not: start it with --allow-child-process and --allow-addons ' +
+        'beside --permission',
+    );
+  }
+  const { maxReplicas } = ownSegment().segment.addon.layout;
+  const supervisor = new Supervisor(supervisorSettings(options, maxReplicas), {
+    relay,
+    gaveUpUnheard: exitWithoutReplicas,
+  });
+  if (supervisor.settings.signals) signalGuard().add(supervisor);
+  supervisor.once('close', ignoreClosedOutput());
+  reapOrphans();
+  try {
+    await supervisor.start();
+  } catch (error) {
+    if (supervisor.settings.signals && signalGuard().isEnding()) await never();
+    throw error;
+  }
+  return supervisor;
+};
+
+export const balance: Local['balance'] = async (supervisor, name, ratio) => {
+  if (!(supervisor instanceof Supervisor)) throw badType('supervisor', 'what supervise() gave', supervisor);
+  const settings = balancerSettings(ratio);
+  const { segment } = ownSegment();
+  checkPoolName(name, segment.addon.layout.nameBytes);
+  if (supervisor.ended) throw supervisor.ended;
+  pools.release(name, segment.addon.layout.poolCount);
+  if (pools.has(name))
+    throw new BallermannError('ERR_POOL_EXISTS', `there is a pool named ${JSON.stringify(name)}`);
+  const balancer = new Balancer(supervisor, name, settings, segment, () => pools.delete(name));
+  pools.set(name, balancer);
+  if (settings.connect) await balancer.refresh().catch(() => {}); // pid() says why there is no replica
+  return balancer;
+};
+
+export async function ping(replica: ReplicaProcess, options: CheckedCallOptions): Promise<void> {
+  const until = performance.now() + options.timeout;
+  await sendPing(replica, options);
+  // What goes through a paused pool without the replica's knowledge: transactions, in whichever process.
+  for (const pool of pools.values()) {
+    if (pool.covers(replica)) await pool.drained(until, options.signal);
+  }
+}
+
+/** A start that a signal has cut short is no failure that could be dealt with: the process ends. */
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
