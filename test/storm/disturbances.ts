@@ -80,6 +80,7 @@ export class Disturbances {
   #disturbing: Promise<void> = Promise.resolve();
   #isOver = true;
   #isChanging = false;
+  #isDeploying = false;
 
   constructor(supervisor: Supervisor, pool: Balancer, script: Script, replicas: number, seed: number) {
     this.#supervisor = supervisor;
@@ -172,12 +173,15 @@ export class Disturbances {
     process.kill(one, 'SIGTERM');
   }
 
-  /** The script is away for a moment, as while a release is written over another. */
+  /** The script is away for a moment, as while a release is written over another; left out where it is away already. */
   async #deploy(ms: number): Promise<void> {
+    if (this.#isDeploying) return;
+    this.#isDeploying = true;
     this.deploys++;
     this.#script.remove();
     await sleep(ms);
     this.#script.putBack();
+    this.#isDeploying = false;
   }
 
   async #disturb(): Promise<void> {
