@@ -2,8 +2,10 @@
  * Runs the compiled test files, each in a process and a session of its own, and counts. A file that hangs, or
  * that leaves a process behind, is named and fails; the others go on.
  *
- *   node scripts/test.js [part of a file name ...] [--timeout seconds] [--jobs count] [--report file]
+ *   node scripts/test.js [part of a file name ...] [--long] [--timeout seconds] [--jobs count] [--report file]
  *
+ * What takes long and seldom breaks is in files named *.long.test.ts: they run where they are named, and with --long, which
+ * runs nothing else.
  * As many files run at once as there are cores, 8 at most: with more, limits of a few hundred ms would be too short.
  * The report is what the last lines say, as JSON.
  */
@@ -22,6 +24,7 @@ const sources = join(root, 'test');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    long: { type: 'boolean', default: false },
     timeout: { type: 'string', default: '120' },
     jobs: { type: 'string', default: String(Math.min(8, availableParallelism())) },
     report: { type: 'string' },
@@ -44,13 +47,17 @@ async function worker() {
   }
 }
 
-/** Compiled test files that still have their source, filtered by the arguments, by name. */
+/** Compiled test files that still have their source: those that the arguments name, or all that are long, or that are not. */
 function testFiles() {
   if (!existsSync(compiled)) return [];
   return readdirSync(compiled, { recursive: true })
     .filter((file) => /\.test\.[mc]?js$/.test(file))
     .filter((file) => existsSync(join(sources, file.replace(/js$/, 'ts'))))
-    .filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
+    .filter((file) =>
+      positionals.length === 0
+        ? file.includes('.long.test.') === values.long
+        : positionals.some((part) => file.includes(part)),
+    )
     .sort();
 }
 

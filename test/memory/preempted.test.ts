@@ -46,7 +46,7 @@ linux(
       await until(() => addon.ticket(ring) !== ticket, 'the taker to hand out');
     };
     await call(taker, { op: 'begin', pool: 'preempted' });
-    for (let round = 0; round < rounds(12); round++) {
+    for (let round = 0; round < rounds(6); round++) {
       await handsOut();
       await sleep(Math.random() * 3);
       await stopped(taker);

@@ -34,7 +34,7 @@ test('a thread that hands out without a pause never hands out a dead pid', async
   const handedOut = () => Atomics.load(flags, 2);
   supervisor.prependListener('down', ({ pid }) => Atomics.store(flags, 0, pid));
   const late = thread.ask<number>({ op: 'watch', pool: 'thread', flags });
-  for (let kill = 0; kill < 8; kill++) {
+  for (let kill = 0; kill < 4; kill++) {
     const before = handedOut();
     await until(() => handedOut() > before + 10_000, 'the thread hands out');
     await killed(supervisor, pool.pids()[kill % 3] as number);

@@ -7,6 +7,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fixture, killed, next, times, until } from '../support/helpers.js';
 import { later } from '../support/processes.js';
+import { rounds } from '../support/rounds.js';
 import { type Outcome, Traffic } from '../support/traffic.js';
 import { Session2, Web } from '../support/web.js';
 
@@ -39,23 +40,21 @@ function bothKinds(port: number, timeout?: number): [kind: string, traffic: Traf
   ];
 }
 
-test('10 reloads', async () => {
+test('reloads under load: no request fails', async () => {
+  const count = rounds(3);
   const { supervisor, port } = await serve();
   await using _ = supervisor;
   const clients = bothKinds(port);
-  for (let build = 1; build <= 10; build++) await supervisor.reload({ env: { BUILD: `build ${build}` } });
+  for (let build = 1; build <= count; build++) await supervisor.reload({ env: { BUILD: `build ${build}` } });
   for (const [kind, traffic] of clients) {
     const outcome = await traffic.end();
-    assert.match(outcome.last, /build 10/);
-    assert.is(failed(outcome, `10 reloads, ${kind}`, []), 0);
+    assert.ok(outcome.last.includes(`build ${count}`), outcome.last);
+    assert.is(failed(outcome, `${count} reloads, ${kind}`, []), 0);
   }
 });
 
-for (const [kind, reloads] of [
-  ['http2', 10],
-  ['http2s', 5],
-] as const) {
-  test(`${reloads} reloads, ${kind}: each request runs once, and is answered`, async () => {
+for (const kind of ['http2', 'http2s'] as const) {
+  test(`reloads under load, ${kind}: each request runs once, and is answered`, async () => {
     await using web = await Web.serve(kind, { replicas: 2 });
     let isOver = false;
     let sent = 0;
@@ -80,7 +79,7 @@ for (const [kind, reloads] of [
       client.session.close();
     });
     const load = later(Promise.all(clients));
-    for (let build = 1; build <= reloads; build++) {
+    for (let left = rounds(2); left > 0; left--) {
       const goal = answered + 64;
       await Promise.race([load, until(() => answered >= goal, 'streams between two reloads')]);
       await web.supervisor.reload();

@@ -53,7 +53,7 @@ async function fill(send: () => Promise<unknown>): Promise<Promise<unknown>[]> {
 }
 
 test('behind a stopped reader the memory of the primary is bounded, and what was accepted arrives', async () => {
-  for (const length of [1, 1000, MB]) {
+  for (const length of [1, MB]) {
     const send = (replica: number): Promise<unknown> =>
       call(replica, { op: 'sizes', text: textOf(length) }, patient);
     await fillsUp(`calls of ${length}`, send);

@@ -20,7 +20,7 @@ async function carries(serialization: 'json' | 'advanced'): Promise<void> {
   await using supervisor = await failing(folder, { replicas: 1, serialization });
   await using pool = await balance(supervisor, 'pool');
   const replica = pool.pid();
-  for (const size of [1, KB, 64 * KB, MB, 8 * MB, MAX_PAYLOAD - AROUND]) {
+  for (const size of [1, KB, 64 * KB, MB, MAX_PAYLOAD - AROUND]) {
     const text = 'x'.repeat(size);
     const there = await pool.call<Sizes>({ op: 'sizes', text }, patient);
     assert.equal(there, { took: size, text: '' });
@@ -30,14 +30,8 @@ async function carries(serialization: 'json' | 'advanced'): Promise<void> {
   for (const size of [MAX_PAYLOAD, 128 * MB]) {
     const message = { op: 'sizes', text: 'x'.repeat(size) };
     const before = pool.stats().sent;
-    for (const refused of [
-      await rejects(pool.call(message), 'ERR_OUT_OF_RANGE'),
-      await rejects(call(replica, message), 'ERR_OUT_OF_RANGE'),
-      throws(() => pool.cast(message), 'ERR_OUT_OF_RANGE'),
-      throws(() => cast(replica, message), 'ERR_OUT_OF_RANGE'),
-    ]) {
-      checkRefusal(refused);
-    }
+    checkRefusal(await rejects(pool.call(message), 'ERR_OUT_OF_RANGE'));
+    checkRefusal(throws(() => cast(replica, message), 'ERR_OUT_OF_RANGE'));
     assert.is(pool.stats().sent, before, 'nothing was sent');
     const remote = await rejects(pool.call({ op: 'sizes', reply: size }, patient), 'ERR_REMOTE');
     checkRefusal(remote.cause as Failure);

@@ -63,7 +63,7 @@ function heap(): number {
 }
 
 async function siege(pool: Balancer, recorder: Recorder): Promise<void> {
-  const { count, seed } = runs(100_000);
+  const { count, seed } = runs(25_000);
   const real = [...recorder.messages.splice(0), { cmd: CMD, batch: [['cancel', 1], ['alive']] }];
   const workers = recorder.workers.map(({ process }) => process);
   const forged = fc
