@@ -86,7 +86,7 @@ export interface SupervisorOptions {
   /**
    * How many replicas start at a time: at first, in a resize, in a reload and after a shock. The others wait for their turn,
    * which `readyTimeout` does not count, so that starts that need much CPU do not hold each other up until none is ready in
-   * time. Infinity: all. @default 2 x os.availableParallelism()
+   * time. Infinity: all. @default os.availableParallelism()
    */
   startConcurrency?: number;
   /**
@@ -224,7 +224,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     shutdown = DEFAULT_SHUTDOWN,
     signals = true,
     readyTimeout = 30_000,
-    startConcurrency = 2 * availableParallelism(),
+    startConcurrency = availableParallelism(),
     waitReady = 'listen',
     maxRequests,
     maxAge,
