@@ -1,12 +1,11 @@
 /**
- * The script's own clean-up: what it does when a signal comes, run to its end when all else of an orderly stop is done. Nobody
- * says when that is, so the process is left to itself: it ends as it would without us, by process.exit(), by a signal that it
- * sends itself, or because nothing of the script keeps its event loop alive any more.
+ * The script's own clean-up: what it does when a signal comes, or the end of its channel, run to its end when all else of an
+ * orderly stop is done. Nobody says when that is, so the process is left to itself: it ends as it would without us, by
+ * process.exit(), by a signal that it sends itself, or because nothing of the script keeps its event loop alive any more.
  */
 
 import { constants } from 'node:os';
 import { performance } from 'node:perf_hooks';
-import type { Departure } from './departure.js';
 
 /** What the script may still have, and how long. */
 export interface CleanUpLimits {
@@ -16,32 +15,37 @@ export interface CleanUpLimits {
   isServing(): boolean;
 }
 
-/** Nothing of ours may keep the event loop alive any more. */
+/**
+ * Nothing of ours may keep the event loop alive any more.
+ * @param event what the script listens for; `tell` has it hear of that.
+ */
 export function cleanUp(
-  departure: Departure,
-  signal: NodeJS.Signals,
+  event: NodeJS.Signals | 'disconnect',
+  tell: () => void,
   { latest, isServing }: CleanUpLimits,
 ): void {
   const ms = Math.max(0, latest - performance.now());
   process.channel?.unref();
   setTimeout(() => {
     if (isServing()) return;
-    console.error(unfinished(signal, ms));
+    console.error(unfinished(event, ms));
     process.exit();
   }, ms).unref();
   // The exit code of a process that a signal has ended: some libraries exit with it when they are done.
-  process.once('exit', (code) => {
-    if (code === 128 + constants.signals[signal]) process.exitCode = 0;
-  });
-  departure.tell(signal);
+  if (event !== 'disconnect') {
+    process.once('exit', (code) => {
+      if (code === 128 + constants.signals[event]) process.exitCode = 0;
+    });
+  }
+  tell();
 }
 
-function unfinished(signal: NodeJS.Signals, ms: number): string {
+function unfinished(event: string, ms: number): string {
   const open = new Map<string, number>();
   for (const name of process.getActiveResourcesInfo()) open.set(name, (open.get(name) ?? 0) + 1);
   const list = [...open].map(([name, count]) => `${count} ${name}`).join(', ');
   return (
-    `ballermann: replica ${process.pid} exits ${Math.round(ms)} ms after its listeners for ${signal} were called: ` +
+    `ballermann: replica ${process.pid} exits ${Math.round(ms)} ms after its listeners for ${event} were called: ` +
     `they have not ended it, and ${list || 'nothing'} is open. Call process.exit() at their end`
   );
 }

@@ -13,7 +13,10 @@ import { hasTerminal } from './terminal.js';
 /** What a script may listen for to clean up; the first that it does is the one it is given where the reason names none. */
 const ENDING = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
-type Ending = (typeof ENDING)[number];
+export type Ending = (typeof ENDING)[number];
+
+/** An order of the primary's to its worker, as Node's own code reads it. */
+const DISCONNECT_ORDER = { cmd: 'NODE_CLUSTER', act: 'disconnect' };
 
 type Emit = (this: NodeJS.Process, event: string | symbol, ...args: unknown[]) => boolean;
 
@@ -26,6 +29,8 @@ export class Departure {
   #hasTold = false;
   /** Node's own worker.disconnect() has begun: it ends with a process.disconnect(). */
   #isDisconnecting = false;
+  /** Listeners for 'disconnect' that are not the script's. */
+  readonly #ownListeners: number;
 
   /** From now on. @param wish is told each time somebody asks this replica to go, with the reason. */
   constructor(addon: Addon, wish: (reason: string) => void) {
@@ -39,10 +44,11 @@ export class Departure {
     this.#watchEmit();
     this.#watchKill();
     this.#watchCluster();
+    this.#ownListeners = disconnectListeners();
   }
 
   /** The signal that the script is to be told at the end of a stop; undefined where it listens for none. */
-  signalFor(reason: string): NodeJS.Signals | undefined {
+  signalFor(reason: string): Ending | undefined {
     const named = ENDING.filter((signal) => signal === reason);
     return [...named, ...ENDING].find(
       (signal) => this.#withheld.has(signal) && process.listenerCount(signal) > 0,
@@ -53,17 +59,21 @@ export class Departure {
    * Calls the script's listeners for the signal, as Node does when one comes. From now on what the script sends itself
    * takes effect as ever; signals of others have had theirs.
    */
-  tell(signal: NodeJS.Signals): void {
+  tell(signal: Ending): void {
     this.#hasTold = true;
     // In a turn of its own: what a listener throws is an uncaught exception.
     setImmediate(() => this.#emit.call(process, signal, signal, constants.signals[signal]));
   }
 
-  /** Closes what is shared, and the channel to the primary, as Node's own worker.disconnect() does. */
+  /** Whether the script has listeners of its own for the end of the channel. */
+  get hasDisconnectListeners(): boolean {
+    return disconnectListeners() > this.#ownListeners;
+  }
+
+  /** Closes what is shared, and the channel to the primary, as Node does it where the primary has ordered it. */
   disconnect(): void {
     this.#isDisconnecting = true;
-    const { worker } = cluster;
-    if (worker !== undefined) Object.getPrototypeOf(worker).disconnect.call(worker);
+    this.#emit.call(process, 'internalMessage', DISCONNECT_ORDER);
   }
 
   #ask(reason: string): void {
@@ -129,8 +139,12 @@ export class Departure {
   }
 }
 
+function disconnectListeners(): number {
+  return process.listenerCount('disconnect') + (cluster.worker?.listenerCount('disconnect') ?? 0);
+}
+
 function isDisconnectOrder(message: unknown): boolean {
   if (typeof message !== 'object' || message === null) return false;
   const { cmd, act } = message as { cmd?: unknown; act?: unknown };
-  return cmd === 'NODE_CLUSTER' && act === 'disconnect';
+  return cmd === DISCONNECT_ORDER.cmd && act === DISCONNECT_ORDER.act;
 }

@@ -200,19 +200,24 @@ export class ReplicaRuntime implements Runtime {
         console.error('ballermann: an onShutdown hook failed:', error);
       }
     }
-    const signal = this.#departure.signalFor(reason);
-    if (signal === undefined) return this.#exit();
+    const limits = { latest: part(CLEAN_UP_PART), isServing: () => this.#servers.isServing };
+    const departure = this.#departure;
+    const signal = departure.signalFor(reason);
+    if (signal !== undefined) {
+      await this.#outbox.drained();
+      this.#servers.unref();
+      return cleanUp(signal, () => departure.tell(signal), limits);
+    }
+    await this.#servers.connectionsEnded();
     await this.#outbox.drained();
+    // Who uses node:cluster's own verbs knows what a worker does then: it goes on until nothing keeps it alive.
+    const isNodes = reason === 'disconnect' && departure.hasDisconnectListeners;
+    if (!isNodes) return this.#exit();
     this.#servers.unref();
-    cleanUp(this.#departure, signal, {
-      latest: part(CLEAN_UP_PART),
-      isServing: () => this.#servers.isServing,
-    });
+    cleanUp('disconnect', () => departure.disconnect(), limits);
   }
 
   async #exit(): Promise<void> {
-    await this.#servers.connectionsEnded();
-    await this.#outbox.drained();
     const disconnected = new Promise((resolve) => process.once('disconnect', resolve));
     this.#departure.disconnect();
     await disconnected;

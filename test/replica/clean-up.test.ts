@@ -119,6 +119,24 @@ test("node:cluster's own verbs and signals: each is an orderly leave with its ho
   }
 });
 
+test('a disconnect of a script that listens for it: the replica goes on after it until nothing is open', async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  const env = { STYLE: 'disconnect', DIARY: diary.file, GATE: folder.at('gate') };
+  await using supervisor = await supervise({ exec, replicas: 1, env });
+  const pid = pidOf(supervisor);
+  const { answer } = await slow(diary, pid);
+  const down = downOf(supervisor, pid);
+  workerOf(pid).disconnect();
+  await diary.has('aborts disconnect');
+  folder.open('gate');
+  assert.is((await answer).body, 'done');
+  const { code, signal } = await down;
+  assert.equal([code, signal], [0, null]);
+  const before = ['asked /slow', 'aborts disconnect', 'answered', 'hook disconnect'];
+  assert.equal(lifeOf(diary, pid), [...before, 'disconnected', 'cleaned up', 'exit 0']);
+});
+
 for (const [signal, isForAll] of [
   ['SIGTERM', false],
   ['SIGTERM', true],
