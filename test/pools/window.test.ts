@@ -488,7 +488,7 @@ test('what a paused pool keeps is bounded', async () => {
     pool.cast(note(large));
   });
   await noted(replica, 'small');
-  await until(async () => (await journal(replica)).length === 2, 'the large cast', 20_000);
+  await until(async () => (await journal(replica)).length === 2, 'the large cast', 30_000);
   assert.is(pool.stats().lostCasts, 0);
 });
 

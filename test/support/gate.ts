@@ -43,7 +43,7 @@ export async function release(pid: number, key: string): Promise<void> {
 }
 
 export function journal(pid: number): Promise<unknown[]> {
-  return call(pid, { op: 'journal' });
+  return call(pid, { op: 'journal' }, { timeout: 30_000 }); // tens of MiB may be on their way before it
 }
 
 /** Resolves when the replica has noted `entry`. */
