@@ -39,6 +39,8 @@ const root = resolve(folder);
 const intended = {
   'parallel/test-cluster-net-listen-backlog.js': 'it spies on net.Server in the primary, which we do not use',
   'parallel/test-cluster-accept-fail.js': "it has Node's round robin fail to accept, which we do not use",
+  'parallel/test-cluster-worker-forced-exit.js':
+    'worker.process.disconnect() is an orderly leave as well, at whose end the script may exit as it likes',
   'parallel/test-cluster-worker-no-exit.js':
     'its worker would go on after the stop, for a connection of its own',
   ...(!values.sticky && {
