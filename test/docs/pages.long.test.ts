@@ -1,0 +1,70 @@
+/** Every program of the README and of docs/, run from the page in an empty folder, prints what the page says. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { until } from '../support/helpers.js';
+import { type Program, patternOf, programsOf } from '../support/page.js';
+import { Folder } from '../support/processes.js';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const docs = join(root, 'docs');
+const pages = [
+  join(root, 'README.md'),
+  ...readdirSync(docs)
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(docs, name)),
+];
+
+const stripsTypes = (process.features as { typescript?: unknown }).typescript === 'strip';
+
+for (const page of pages) {
+  for (const program of programsOf(page)) {
+    const isForThisNode = stripsTypes || !program.command.some((argument) => argument.endsWith('.mts'));
+    const define = isForThisNode ? test : test.skip;
+    define(`${basename(page)}:${program.line}: ${program.command.join(' ')}`, () => runs(program));
+  }
+}
+
+async function runs({ files, command, prints }: Program): Promise<void> {
+  using folder = new Folder();
+  // As `npm init -y` and `npm install ballermann` leave it.
+  writeFileSync(folder.at('package.json'), '{ "name": "app", "version": "1.0.0" }');
+  mkdirSync(folder.at('node_modules'));
+  symlinkSync(root, folder.at('node_modules/ballermann'));
+  for (const [name, text] of files) {
+    mkdirSync(dirname(folder.at(name)), { recursive: true });
+    writeFileSync(folder.at(name), text);
+  }
+  const [program, ...args] = command as [string, ...string[]];
+  assert.is(program, 'node');
+  const child = spawn(process.execPath, args, { cwd: folder.path, stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text) => {
+      said += text;
+    });
+  }
+  const closed = once(child, 'close');
+  try {
+    const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
+    const missing = (): string | undefined => prints.find((line) => !patternOf(line).test(said));
+    await until(
+      () => missing() === undefined || isOver(),
+      () => `'${missing()}' from: ${said}`,
+      30_000,
+    );
+    if (!isOver()) child.kill('SIGINT');
+    const [code, signal] = await closed;
+    assert.ok(code === 0 || signal === 'SIGINT', `${signal ?? code}: ${said}`);
+    assert.is(missing(), undefined, said);
+  } finally {
+    if (child.exitCode === null) child.kill('SIGKILL');
+  }
+}
+
+test.run();
