@@ -61,6 +61,8 @@ export class Child implements History {
   isReady = false;
   /** Whether its restart has been put off: whoever looks for replicas need not wait for it. */
   isPutOff = false;
+  /** Whether a debugger may stop its process: no time limit holds for that. */
+  mayBeDebugged = false;
   /** Of the restart, or of the time limit of the start. */
   timer: NodeJS.Timeout | undefined;
   /** Why the current start is taken for failed, where its exit alone would not tell. */

@@ -1,4 +1,4 @@
-/** Which of the primary's own Node options its replicas get: not those that say what to run. */
+/** The Node options of replicas: which of the primary's own they get, and what they say. */
 
 /** Of these the next argument is the value, unless it follows a `=`. */
 const WITH_VALUE = new Set(['-e', '--eval', '--input-type', '--snapshot-blob']);
@@ -21,6 +21,19 @@ export function inheritedExecArgv(execArgv: readonly string[]): string[] {
     else if (!isAbout(ALONE)) inherited.push(argument);
   }
   return inherited;
+}
+
+/**
+ * Whether a debugger may stop the replicas, as options or environment say: then how long they take to start, or stand still,
+ * means nothing.
+ */
+export function mayBeDebugged(
+  execArgv: readonly string[],
+  { NODE_OPTIONS = '' }: Readonly<NodeJS.ProcessEnv>,
+): boolean {
+  return [...execArgv, ...NODE_OPTIONS.split(/\s+/)].some((option) =>
+    /^--inspect(-brk|-wait)?(=|$)/.test(option),
+  );
 }
 
 function hasValue(next: string | undefined): boolean {

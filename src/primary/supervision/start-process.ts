@@ -33,7 +33,8 @@ export function startProcess(
 ): ReplicaProcess | undefined {
   const { segment, fd } = ownSegment();
   const { slot, incarnation } = child;
-  const { exec, sticky, blockedAfter, serialization, waitReady } = settings;
+  const { exec, sticky, serialization, waitReady } = settings;
+  const blockedAfter = child.mayBeDebugged ? Number.POSITIVE_INFINITY : settings.blockedAfter;
   new Slot(segment, slot).clear(); // again: a replica may have written there since the last one's exit
   child.report = reportPath(settings.hangReports, slot);
   const lifeline = makeLifeline(refused);

@@ -16,6 +16,7 @@ import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { ownSegment, takeSlots } from '../replicas/slots.js';
 import { Child, type ChildInfo } from './child.js';
 import { Children } from './children.js';
+import { mayBeDebugged } from './exec-argv.js';
 import type { Log } from './log.js';
 import { oneLine } from './log-lines.js';
 import { hasLimits, Recycling } from './recycling.js';
@@ -295,8 +296,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   #start(child: Child, settings: SupervisorSettings): void {
     child.starting();
+    child.mayBeDebugged = mayBeDebugged(settings.execArgv, { ...process.env, ...settings.env });
     child.replica = startProcess(child, settings, this.#owner, (error) => this.#refused(child, error));
-    if (child.replica === undefined) return;
+    if (child.replica === undefined || child.mayBeDebugged) return;
     limitStart(child, settings, this.reports);
   }
 
@@ -307,7 +309,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       const child = this.#children.of(replica);
       if (child === undefined) return;
       child.isUp();
-      this.#watch.add(replica);
+      if (!child.mayBeDebugged) this.#watch.add(replica);
       child.takeOver?.(replica);
       child.takeOver = undefined;
       this.#tell((observer) => observer.up(replica));
