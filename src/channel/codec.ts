@@ -5,6 +5,7 @@
 
 import { deserialize, serialize } from 'node:v8';
 import { badRange, badType } from '../arguments.js';
+import { BallermannError, toErrorData } from '../errors.js';
 import { NOT_PLAIN, Snapshot } from './snapshot.js';
 
 /** As `serialization` of `node:cluster`. */
@@ -23,6 +24,12 @@ export const MAX_PAYLOAD = 64 * 1024 * 1024;
 
 export const NOTHING: Payload = { value: undefined, weight: 0 };
 
+/**
+ * What is no plain data travels as its JSON text, in a record with this key, which plain data never has. So whatever was
+ * written once, at the call, can be written again with its batch: a text has no depth, and no toJSON.
+ */
+const TEXT = '__proto__';
+
 export interface Codec {
   readonly serialization: Serialization;
   /** @throws TypeError if the message cannot be serialized, RangeError if it is heavier than MAX_PAYLOAD. */
@@ -37,7 +44,10 @@ const json: Codec = {
     if (message === undefined) return NOTHING;
     return bounded(attempt(() => ofPlain(message) ?? ofText(message), message));
   },
-  decode: (value) => value,
+  decode(value) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, TEXT)) return value;
+    return JSON.parse((value as Record<string, string>)[TEXT] as string);
+  },
 };
 
 const advanced: Codec = {
@@ -55,6 +65,14 @@ export const codecs: Readonly<Record<Serialization, Codec>> = {
   advanced,
 };
 
+/** @param cause what a codec says of a reply that has arrived. */
+export function unreadableReply(cause: unknown): BallermannError {
+  // V8 needs more stack to read some values than it has needed to write them.
+  if (cause instanceof RangeError)
+    return new BallermannError('ERR_REMOTE', 'the reply is nested too deeply to be read', { cause });
+  return new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause });
+}
+
 /** Undefined for what JSON.stringify must be asked about. */
 function ofPlain(message: unknown): Payload | undefined {
   if (typeof message === 'function' || typeof message === 'symbol') return undefined;
@@ -66,7 +84,7 @@ function ofPlain(message: unknown): Payload | undefined {
 function ofText(message: unknown): Payload {
   const text = JSON.stringify(message);
   if (text === undefined) throw new Error('JSON has no word for it');
-  return { value: JSON.parse(text), weight: text.length };
+  return { value: { [TEXT]: text }, weight: text.length };
 }
 
 function attempt<T>(encode: () => T, message: unknown): T {
@@ -79,11 +97,20 @@ function attempt<T>(encode: () => T, message: unknown): T {
 
 /** Tells what the message is, without what is in it: that may be secret. */
 function notSerializable(message: unknown, cause: unknown): TypeError {
-  const kind = typeof message === 'object' ? (message?.constructor?.name ?? 'Object') : typeof message;
-  const error = badType('message', 'serializable', kind);
-  error.message += `: ${cause instanceof Error ? cause.message : String(cause)}`;
+  const error = badType('message', 'serializable', kindOf(message));
+  error.message += `: ${toErrorData(cause).message}`;
   error.cause = cause;
   return error;
+}
+
+/** Never throws: a message may be a Proxy whose every trap does. */
+function kindOf(message: unknown): string {
+  if (typeof message !== 'object') return typeof message;
+  try {
+    return String(message?.constructor?.name ?? 'Object');
+  } catch {
+    return 'Object';
+  }
 }
 
 function bounded(payload: Payload): Payload {

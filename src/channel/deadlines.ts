@@ -8,14 +8,14 @@ import { performance } from 'node:perf_hooks';
 /** A limit fires at most this many ms late (and the event loop's own delay). */
 export const RESOLUTION = 25;
 
-export interface Limited {
+export interface Expiring {
   /** Called once when the time is over. */
   expire(): void;
 }
 
 /** A limit that is set; give it to `clear`. */
 export interface Limit {
-  readonly owner: Limited;
+  readonly owner: Expiring;
   readonly at: number;
   readonly list: List;
   previous: Limit | undefined;
@@ -31,7 +31,7 @@ interface List {
 const lists = new Map<number, List>();
 let sweeping = false;
 
-export function setLimit(owner: Limited, timeout: number): Limit {
+export function setLimit(owner: Expiring, timeout: number): Limit {
   const ms = Math.ceil(timeout / RESOLUTION) * RESOLUTION;
   let list = lists.get(ms);
   if (list === undefined) {

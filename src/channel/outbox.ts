@@ -38,6 +38,10 @@ export interface Port {
 export interface Outgoing<Entry> {
   /** Called as the item goes out; undefined where it no longer should. */
   depart(): Entry | undefined;
+  /** The message that it was in could not be written: it has not departed, and waits again. In the turn of `depart`. */
+  recall(): void;
+  /** It cannot be written, not even alone: it was recalled, and never goes out. */
+  fail(error: unknown): void;
   readonly weight: number;
   /** True where it no longer should go out. */
   readonly isVoid: boolean;
@@ -60,6 +64,8 @@ export class Outbox<Entry> {
   /** When the first of what waits came (ms). */
   #waitsSince = 0;
   #lastBatch = 0;
+  /** So many of the first that wait were in a message that could not be written: they go out one by one. */
+  #suspects = 0;
   #scheduled = false;
   #closed = false;
   readonly #drained: (() => void)[] = [];
@@ -117,10 +123,8 @@ export class Outbox<Entry> {
 
   /** Sends all that waits at once, without gathering: for a process that is about to exit. */
   flushNow(): void {
-    const batch: Entry[] = [];
-    for (const item of this.#takeWaiting()) this.#add(batch, item);
-    if (batch.length > 0)
-      this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, () => {});
+    const items = this.#takeWaiting();
+    if (!this.#sendNow(items)) for (const item of items) this.#sendNow([item]);
   }
 
   /** More waits than `push` would allow: the other end asks, and does not read the answers. */
@@ -182,26 +186,68 @@ export class Outbox<Entry> {
 
   #flush(): void {
     if (this.#closed || this.#isBlocked) return;
+    const begin = this.#head;
+    const most = this.#suspects > 0 ? 1 : Number.POSITIVE_INFINITY;
     const batch: Entry[] = [];
     let weight = 0;
     let items = 0;
-    while (!this.#isEmpty && weight < BATCH) {
+    while (!this.#isEmpty && weight < BATCH && this.#head - begin < most) {
       const item = this.#waiting[this.#head++] as Outgoing<Entry>;
       this.#weight -= item.weight;
       if (!this.#add(batch, item)) continue;
       weight += item.weight;
       items++;
     }
-    if (this.#head > this.#waiting.length / 2) this.#waiting = this.#takeWaiting();
-    if (batch.length === 0) {
-      if (this.#underWay === 0) this.#settleDrained();
-      return;
+    if (batch.length === 0 || this.#send(batch, items, begin)) {
+      if (this.#suspects > 0) this.#suspects--;
     }
+    if (this.#head > this.#waiting.length / 2) this.#waiting = this.#takeWaiting();
+    if (this.#isEmpty && this.#underWay === 0) this.#settleDrained();
+    else this.#schedule();
+  }
+
+  /** False where the message could not be written, and its items wait again. */
+  #send(batch: Entry[], items: number, begin: number): boolean {
     this.#underWay++;
+    try {
+      const message = { cmd: CMD, batch } as Serializable;
+      if (this.#port.send?.(message, undefined, undefined, this.#sent) === false) this.#isBlocked = true;
+    } catch (error) {
+      this.#underWay--;
+      return this.#unwritten(this.#waiting.slice(begin, this.#head), error);
+    }
     this.#lastBatch = items;
-    const message = { cmd: CMD, batch } as Serializable;
-    if (this.#port.send?.(message, undefined, undefined, this.#sent) === false) this.#isBlocked = true;
-    this.#schedule();
+    return true;
+  }
+
+  /**
+   * One item is to blame, or the depth of the stack that its sender stood on: so they are tried again one by one, each in a turn
+   * of its own. What was alone fails.
+   */
+  #unwritten(items: readonly Outgoing<Entry>[], error: unknown): boolean {
+    for (const item of items) item.recall();
+    if (this.#suspects > 0) {
+      for (const item of items) item.fail(error);
+      return true;
+    }
+    this.#suspects = items.length;
+    this.#head -= items.length;
+    for (const { weight } of items) this.#weight += weight;
+    return false;
+  }
+
+  /** Whether it could be written. */
+  #sendNow(items: readonly Outgoing<Entry>[]): boolean {
+    const batch: Entry[] = [];
+    for (const item of items) this.#add(batch, item);
+    try {
+      if (batch.length > 0)
+        this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, () => {});
+      return true;
+    } catch {
+      for (const item of items) item.recall();
+      return false;
+    }
   }
 
   /** False where the item no longer wants to go. */
@@ -228,7 +274,35 @@ export class Outbox<Entry> {
   }
 }
 
-/** An item that always goes out as it is. */
-export function fixed<Entry>(entry: Entry, weight: number = ENTRY_WEIGHT): Outgoing<Entry> {
-  return { weight, isVoid: false, depart: () => entry };
+/** An item that always goes out as it is: none that others are joined to. */
+class Fixed<Entry> implements Outgoing<Entry> {
+  readonly isVoid = false;
+  readonly weight: number;
+  readonly #entry: Entry;
+  readonly #failed: ((error: unknown) => void) | undefined;
+
+  constructor(entry: Entry, weight: number, failed: ((error: unknown) => void) | undefined) {
+    this.#entry = entry;
+    this.weight = weight;
+    this.#failed = failed;
+  }
+
+  depart(): Entry {
+    return this.#entry;
+  }
+
+  recall(): void {}
+
+  fail(error: unknown): void {
+    this.#failed?.(error);
+  }
+}
+
+/** @param failed called where it cannot be written. */
+export function fixed<Entry>(
+  entry: Entry,
+  weight: number = ENTRY_WEIGHT,
+  failed?: (error: unknown) => void,
+): Outgoing<Entry> {
+  return new Fixed(entry, weight, failed);
 }

@@ -32,10 +32,17 @@ export class Snapshot {
         return this.#ofObject(value, depth);
       case 'bigint':
         return NOT_PLAIN; // JSON.stringify says why not
+      case 'function':
+        if ('toJSON' in value) return NOT_PLAIN; // JSON would ask it, later
+        this.weight += SMALL;
+        return undefined; // left out with the batch, as JSON leaves functions and symbols out
+      case 'symbol':
+        this.weight += SMALL;
+        return undefined;
       default:
     }
     this.weight += SMALL;
-    return value; // functions and symbols are left out with the batch, as JSON leaves them out
+    return value;
   }
 
   #ofObject(value: object, depth: number): unknown {

@@ -1,8 +1,7 @@
 /** Calls, casts and pings that replicas ask for: the primary makes them and sends the answers back. */
 
-import { ENTRY_WEIGHT } from '../channel/outbox.js';
-import { entryOf, type Request } from '../channel/protocol.js';
-import { BallermannError, toErrorData } from '../errors.js';
+import type { Request } from '../channel/protocol.js';
+import { BallermannError } from '../errors.js';
 import { pools } from './pools/pools.js';
 import { type Caller, type Message, nobody } from './replicas/message.js';
 import { send } from './replicas/messaging.js';
@@ -21,15 +20,14 @@ function request(replica: ReplicaProcess, [, id, kind, target, timeout, idempote
     resolve(reply, codec) {
       requests.delete(id);
       try {
-        const answer = replica.codec.encode(codec.decode(reply));
-        replica.post(entryOf('result', id, answer.value), answer.weight + ENTRY_WEIGHT);
+        replica.answer(id, replica.codec.encode(codec.decode(reply)));
       } catch (error) {
-        fail(replica, id, error);
+        replica.fail(id, error);
       }
     },
     reject(error) {
       requests.delete(id);
-      fail(replica, id, error);
+      replica.fail(id, error);
     },
   };
   const isCast = kind === 'cast';
@@ -45,11 +43,6 @@ function request(replica: ReplicaProcess, [, id, kind, target, timeout, idempote
   } catch (error) {
     if (!isCast) caller.reject(error);
   }
-}
-
-function fail(replica: ReplicaProcess, id: number, error: unknown): void {
-  const data = toErrorData(error);
-  replica.post(['failure', id, data], data.message.length + (data.stack?.length ?? 0) + ENTRY_WEIGHT);
 }
 
 function withdraw(replica: ReplicaProcess, id: number): void {

@@ -5,13 +5,13 @@
 
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
+import { Answer } from '../channel/answer.js';
 import { codecs } from '../channel/codec.js';
 import type { ReplicaEnv } from '../channel/environment.js';
-import { ENTRY_WEIGHT, fixed, Outbox } from '../channel/outbox.js';
+import { fixed, Outbox } from '../channel/outbox.js';
 import {
   CMD,
   eachOf,
-  entryOf,
   isOurs,
   isToReplica,
   join,
@@ -84,13 +84,14 @@ export class ReplicaRuntime implements Runtime {
     const takenWord = segment.slotWord(env.slot, segment.addon.layout.slotTaken);
     let taken = 0;
     this.#outbox = new Outbox<ToPrimary>(process as never, join, false);
+    const failed = (id: number, error: unknown): void => this.#post(['failure', id, toErrorData(error)]);
     this.requests = new Requests(codec, this.#outbox);
     this.#mailbox = new Mailbox(codec, {
-      result: (id, { value, weight }, isAlone) => {
-        this.#outbox.post(fixed(entryOf('result', id, value), weight + ENTRY_WEIGHT), isAlone);
+      result: (id, payload, isAlone) => {
+        this.#outbox.post(new Answer(id, payload, failed), isAlone);
         this.#outbox.hurry(); // the handlers of a batch run in one turn, and each may take long
       },
-      failure: (id, error) => this.#post(['failure', id, toErrorData(error)]),
+      failure: failed,
       taken: () => {
         taken = (taken + 1) | 0;
         segment.words[takenWord] = taken;

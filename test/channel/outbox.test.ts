@@ -18,9 +18,13 @@ class FakePort implements Port {
   readonly messages: { cmd: string; batch: number[] }[] = [];
   /** Whether it takes another message before the one before is written. */
   takesMore = false;
+  /** Entries that it cannot write. */
+  readonly unwritable = new Set<number>();
   readonly #underWay: Sent[] = [];
 
   send(message: unknown, _handle: undefined, _options: undefined, sent: Sent): boolean {
+    const { batch } = message as { batch: number[] };
+    if (batch.some((entry) => this.unwritable.has(entry))) throw new RangeError('cannot be written');
     this.messages.push(structuredClone(message) as { cmd: string; batch: number[] });
     this.#underWay.push(sent);
     return this.takesMore;
@@ -55,6 +59,7 @@ class Item implements Outgoing<number> {
   readonly weight: number;
   wanted = true;
   departed = 0;
+  failure: unknown;
 
   constructor(entry: number, weight = 64) {
     this.entry = entry;
@@ -69,6 +74,14 @@ class Item implements Outgoing<number> {
     if (!this.wanted) return undefined;
     this.departed++;
     return this.entry;
+  }
+
+  recall(): void {
+    if (this.departed > 0) this.departed--;
+  }
+
+  fail(error: unknown): void {
+    this.failure = error;
   }
 }
 
@@ -317,6 +330,8 @@ test('an item that adds another one as it departs loses neither', async () => {
   const adding: Outgoing<number> = {
     isVoid: false,
     weight: 64,
+    recall() {},
+    fail() {},
     depart: () => {
       box.post(fixed(2));
       return undefined;
@@ -407,9 +422,61 @@ test('flushNow sends at once all that waits', async () => {
   assert.equal(port.batches, [[1], [2, 3]]);
 });
 
+test('what cannot be written fails alone: its neighbours go out, each once and in order, and the channel goes on', async () => {
+  const { port, box } = outbox();
+  const items = [1, 2, 3, 4, 5].map((entry) => new Item(entry));
+  for (const entry of [2, 5]) port.unwritable.add(entry);
+  for (const item of items) box.push(item);
+  await turn();
+  box.push(fixed(6));
+  await port.writeAll();
+  assert.equal(port.batches, [[1], [3], [4], [6]]);
+  assert.equal(
+    items.map(({ departed, failure }) => [departed, (failure as Error | undefined)?.message]),
+    [1, 2, 3, 4, 5].map((entry) => (entry % 3 === 2 ? [0, 'cannot be written'] : [1, undefined])),
+  );
+  await box.drained();
+  for (const entry of [7, 8]) box.push(fixed(entry));
+  await port.writeAll();
+  assert.equal(port.batches.at(-1), [7, 8]);
+});
+
+test('an item that went out at once, from too deep a stack, is tried again in a turn of its own', async () => {
+  const { port, box } = outbox();
+  box.push(fixed(1));
+  await port.writeAll();
+  port.unwritable.add(2);
+  const item = new Item(2);
+  assert.ok(box.push(item, true));
+  assert.equal([item.departed, item.failure], [0, undefined]);
+  port.unwritable.clear();
+  await port.writeAll();
+  assert.equal(port.batches, [[1], [2]]);
+  port.unwritable.add(3);
+  let failed: unknown;
+  box.push(
+    fixed<number>(3, 64, (error) => {
+      failed = error;
+      box.post(fixed(4)); // an answer that cannot be written: its failure
+    }),
+  );
+  await port.writeAll();
+  assert.instance(failed, RangeError);
+  assert.equal(port.batches, [[1], [2], [4]]);
+});
+
+test('at the exit what cannot be written is left out', async () => {
+  const { port, box } = outbox();
+  port.unwritable.add(2);
+  for (const entry of [1, 2, 3]) box.push(fixed(entry));
+  box.flushNow();
+  assert.equal(port.batches, [[1], [3]]);
+});
+
 test('whatever happens in whichever order, each item goes out once or is given back', async () => {
   const step = fc.oneof(
     fc.record({ push: fc.constantFrom(1, 64, MB, 40 * MB, 70 * MB) }),
+    fc.record({ spoil: fc.nat({ max: 20 }) }),
     fc.record({ withdraw: fc.nat() }),
     fc.constant('turn' as const),
     fc.constant('written' as const),
@@ -421,6 +488,7 @@ test('whatever happens in whichever order, each item goes out once or is given b
       for (const each of steps) {
         if (each === 'turn') await turn();
         else if (each === 'written') port.written();
+        else if ('spoil' in each) port.unwritable.add(each.spoil);
         else if ('push' in each) {
           const item = new Item(taken.length, each.push);
           if (box.push(item)) taken.push(item);
@@ -432,7 +500,7 @@ test('whatever happens in whichever order, each item goes out once or is given b
       }
       if (!closes) await port.writeAll();
       const left = box.close().filter((item): item is Item => item instanceof Item);
-      const wanted = (item: Item): boolean => item.wanted;
+      const wanted = (item: Item): boolean => item.wanted && item.failure === undefined;
       const out = port.batches.flat();
       assert.equal(
         [...out, ...left.filter(wanted).map(({ entry }) => entry)],

@@ -334,11 +334,11 @@ test('a payload decodes to what was encoded', () => {
 
 test('as JSON, a message arrives just as JSON.stringify would have it, whatever it is made of', () => {
   const odd = fc.anything({ withDate: true, withMap: true, withNullPrototype: true, withSparseArray: true });
-  const { encode } = codecs.json;
+  const { encode, decode } = codecs.json;
+  const arrives = (value: unknown): void => assert.equal(decode(sent(encode(value).value)), sent(value));
   fc.assert(
     fc.property(odd, (value) => {
-      if (JSON.stringify(value) === undefined) return;
-      assert.equal(sent(encode(value).value), sent(value));
+      if (JSON.stringify(value) !== undefined) arrives(value);
     }),
     { numRuns: 1_000 },
   );
@@ -349,9 +349,12 @@ test('as JSON, a message arrives just as JSON.stringify would have it, whatever 
     }
   }
   const late = { at: new Date(0), nested: [{ toJSON: () => 'asked' }], left: () => {}, out: Symbol('s') };
-  const proto = JSON.parse('{"__proto__":{"polluted":1},"a":1}');
-  for (const value of [new Own(), late, proto, [() => {}, undefined, Number.NaN, -0], Object.create(null)])
-    assert.equal(sent(encode(value).value), sent(value));
+  const asked = Object.assign(() => {}, { toJSON: () => 'asked' });
+  const odds = [new Own(), late, [asked], asked, [() => {}, undefined, Number.NaN, -0], Object.create(null)];
+  for (const value of odds) arrives(value);
+  for (const proto of ['{"polluted":1}', '"1"', '"[]"', '{"__proto__":"{}"}'])
+    arrives(JSON.parse(`{"__proto__":${proto},"a":1}`));
+  arrives(JSON.parse('{"__proto__":"1"}'));
   assert.is(({} as { polluted?: unknown }).polluted, undefined);
 });
 

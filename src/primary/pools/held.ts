@@ -1,7 +1,7 @@
 /** The messages that a pool keeps: for the end of a window, or for a replica where there is none just now. */
 
 import { MAX_ITEMS, MAX_WAITING } from '../../channel/outbox.js';
-import type { Carrier, Message } from '../replicas/message.js';
+import type { Custodian, Message } from '../replicas/message.js';
 
 export class Held {
   readonly #why: () => string;
@@ -9,8 +9,10 @@ export class Held {
   #weight = 0;
 
   /** What a message needs of whoever has it: one whose caller has gone is forgotten. */
-  readonly #carrier: Carrier = {
+  readonly #custodian: Custodian = {
     nextSequence: () => 0, // nothing goes out from here
+    returnSequence() {},
+    unwritten() {},
     find: () => ({ text: this.#why() }),
     abandoned: (message) => {
       if (this.#messages.delete(message)) this.#weight -= message.weight;
@@ -31,7 +33,7 @@ export class Held {
     if (this.size >= MAX_ITEMS || this.#weight + message.weight > MAX_WAITING) return false;
     this.#messages.add(message);
     this.#weight += message.weight;
-    message.carriedBy(this.#carrier, 0);
+    message.entrustedTo(this.#custodian, 0);
     return true;
   }
 

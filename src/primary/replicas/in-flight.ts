@@ -1,10 +1,10 @@
 /** The messages that one replica was given and has not finished. When it dies, each settles or goes to another. */
 
 import type { Codec } from '../../channel/codec.js';
-import { BallermannError, type ErrorData, fromErrorData } from '../../errors.js';
+import { BallermannError, type ErrorData, fromErrorData, toErrorData } from '../../errors.js';
 import { isAtMost } from '../../memory/counts.js';
 import { type ExitInfo, howItEnded } from './exit.js';
-import type { Carrier, Message } from './message.js';
+import type { Custodian, Message } from './message.js';
 import type { Counters, ReplicaChannel } from './replica-channel.js';
 import { type Custody, inReplica, type Whereabouts } from './whereabouts.js';
 
@@ -22,7 +22,7 @@ export type ReplicaSight = Pick<Custody, 'script' | 'handles' | 'requests' | 'bl
   readonly taken: number;
 };
 
-export class InFlight implements Carrier {
+export class InFlight implements Custodian {
   readonly #pid: number;
   readonly #codec: Codec;
   readonly #channel: ReplicaChannel;
@@ -53,7 +53,7 @@ export class InFlight implements Carrier {
   /** False where too much waits for the replica; the message was not taken then. */
   add(message: Message): boolean {
     const id = ++this.#lastId;
-    message.carriedBy(this, id);
+    message.entrustedTo(this, id);
     const isAlone = this.#messages.size === 0;
     this.#messages.set(id, message);
     if (!this.#channel.push(message, isAlone)) {
@@ -66,6 +66,20 @@ export class InFlight implements Carrier {
 
   nextSequence(): number {
     return ++this.#departed;
+  }
+
+  returnSequence(): void {
+    this.#departed--;
+  }
+
+  unwritten(message: Message, cause: unknown): void {
+    if (this.#messages.get(message.id) !== message) return;
+    this.#messages.delete(message.id);
+    this.#listener.counted(this.size);
+    const text = `the ${message.kind} to replica ${this.#pid} cannot be written: ${toErrorData(cause).message}`;
+    const error = new BallermannError('ERR_PROTOCOL', text, { cause, pid: this.#pid });
+    if (message.kind === 'cast') this.#listener.castFailed(error);
+    message.reject(error);
   }
 
   abandoned(message: Message, sent: boolean): void {

@@ -2,7 +2,7 @@
 
 import { offAbort, onAbort } from '../../aborts.js';
 import type { Codec, Payload } from '../../channel/codec.js';
-import { clearLimit, type Limit, type Limited, setLimit } from '../../channel/deadlines.js';
+import { clearLimit, type Expiring, type Limit, setLimit } from '../../channel/deadlines.js';
 import { ENTRY_WEIGHT, type Outgoing } from '../../channel/outbox.js';
 import { entryOf, type RequestKind, type ToReplica } from '../../channel/protocol.js';
 import { BallermannError } from '../../errors.js';
@@ -34,16 +34,20 @@ export interface MessageOptions {
 }
 
 /** What a message needs of whoever has it: the replica that it was given to, or the pool that keeps it. */
-export interface Carrier {
+export interface Custodian {
   /** Numbers a message that goes out: how many calls and casts have gone before it. */
   nextSequence(): number;
+  /** The last one that was numbered has not gone out. */
+  returnSequence(): void;
+  /** The message can never go out. */
+  unwritten(message: Message, error: unknown): void;
   /** The caller has gone; `sent` tells whether the replica has the message. */
   abandoned(message: Message, sent: boolean): void;
   /** Where the message is, for a caller who has waited in vain. */
   find(message: Message): Whereabouts;
 }
 
-export class Message implements Outgoing<ToReplica>, Limited {
+export class Message implements Outgoing<ToReplica>, Expiring {
   readonly kind: RequestKind;
   readonly weight: number;
   readonly idempotent: boolean;
@@ -54,7 +58,7 @@ export class Message implements Outgoing<ToReplica>, Limited {
   id = 0;
   #payload: unknown;
   #caller: Caller | undefined;
-  #carrier: Carrier | undefined;
+  #custodian: Custodian | undefined;
   #limit: Limit | undefined;
   readonly #abort: { readonly signal: AbortSignal; readonly listener: () => void } | undefined;
   readonly #timeout: number | undefined;
@@ -92,21 +96,31 @@ export class Message implements Outgoing<ToReplica>, Limited {
     return this.settled;
   }
 
-  carriedBy(carrier: Carrier, id: number): void {
-    this.#carrier = carrier;
+  entrustedTo(custodian: Custodian, id: number): void {
+    this.#custodian = custodian;
     this.id = id;
     this.sequence = undefined;
   }
 
   depart(): ToReplica | undefined {
-    const carrier = this.#carrier;
-    if (carrier === undefined || this.settled) return undefined;
+    const custodian = this.#custodian;
+    if (custodian === undefined || this.settled) return undefined;
     if (this.kind === 'ping') {
       this.sequence = 0;
       return ['ping', this.id];
     }
-    this.sequence = carrier.nextSequence();
+    this.sequence = custodian.nextSequence();
     return entryOf(this.kind, this.id, this.#payload);
+  }
+
+  recall(): void {
+    if (this.sequence === undefined) return;
+    this.sequence = undefined;
+    if (this.kind !== 'ping') this.#custodian?.returnSequence();
+  }
+
+  fail(error: unknown): void {
+    this.#custodian?.unwritten(this, error);
   }
 
   /** Takes the message back before anybody waits for it: its caller is told by other means. */
@@ -127,7 +141,7 @@ export class Message implements Outgoing<ToReplica>, Limited {
     this.#limit = undefined;
     const timeout = this.#timeout as number;
     const age = Math.round(performance.now() - at + timeout);
-    const { text, pid } = this.#carrier?.find(this) ?? { text: 'it was not sent' };
+    const { text, pid } = this.#custodian?.find(this) ?? { text: 'it was not sent' };
     const pool = this.route === undefined ? '' : ` to pool '${this.route.name}'`;
     const late = `no answer to the ${this.kind}${pool} after ${age} ms (timeout: ${timeout} ms)`;
     this.#giveUp(new BallermannError('ERR_TIMEOUT', `${late}: ${text}`, { pid }));
@@ -139,10 +153,10 @@ export class Message implements Outgoing<ToReplica>, Limited {
   }
 
   #giveUp(reason: unknown): void {
-    const carrier = this.#carrier;
+    const custodian = this.#custodian;
     const sent = this.sequence !== undefined;
     this.reject(reason);
-    carrier?.abandoned(this, sent);
+    custodian?.abandoned(this, sent);
   }
 
   #settle(): Caller | undefined {

@@ -1,7 +1,7 @@
 /** Sends one message of any kind to a pool or a replica; what `call`, `cast`, `ping` and the relay have in common. */
 
 import { checkMessage } from '../../arguments.js';
-import type { Codec } from '../../channel/codec.js';
+import { type Codec, unreadableReply } from '../../channel/codec.js';
 import type { RequestKind } from '../../channel/protocol.js';
 import { BallermannError, noSuchReplica } from '../../errors.js';
 import type { CheckedCallOptions } from '../../options.js';
@@ -46,7 +46,7 @@ class Promised<Reply> implements Caller {
     try {
       decoded = codec.decode(reply) as Reply;
     } catch (cause) {
-      this.reject(new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause }));
+      this.reject(unreadableReply(cause));
       return;
     }
     this.#resolve(decoded);

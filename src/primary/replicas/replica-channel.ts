@@ -4,6 +4,8 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
+import { Answer } from '../../channel/answer.js';
+import type { Payload } from '../../channel/codec.js';
 import { ENTRY_WEIGHT, fixed, Outbox, type Outgoing } from '../../channel/outbox.js';
 import {
   isOurs,
@@ -14,7 +16,7 @@ import {
   type ToReplica,
   unpack,
 } from '../../channel/protocol.js';
-import { BallermannError } from '../../errors.js';
+import { BallermannError, toErrorData } from '../../errors.js';
 import { guard } from './channel-guard.js';
 
 /** Counters that outlive a replica: one set a supervisor. */
@@ -75,6 +77,17 @@ export class ReplicaChannel {
   post(entry: ToReplica, weight: number = ENTRY_WEIGHT): void {
     this.#outbox.post(fixed(entry, weight));
   }
+
+  /** Answers the replica's request `id`. */
+  answer(id: number, payload: Payload): void {
+    this.#outbox.post(new Answer(id, payload, this.fail));
+  }
+
+  /** The replica's request `id` has failed. */
+  readonly fail = (id: number, error: unknown): void => {
+    const data = toErrorData(error);
+    this.post(['failure', id, data], data.message.length + (data.stack?.length ?? 0) + ENTRY_WEIGHT);
+  };
 
   /** An item that waits no longer wants to go. */
   voided(item: Outgoing<ToReplica>): void {

@@ -5,7 +5,7 @@
 
 import type { Worker } from 'node:cluster';
 import { hrtime } from 'node:process';
-import type { Codec } from '../../channel/codec.js';
+import type { Codec, Payload } from '../../channel/codec.js';
 import { ENTRY_WEIGHT } from '../../channel/outbox.js';
 import { keepConnected } from '../../channel/pipe.js';
 import { eachOf, type Request, type ToReplica } from '../../channel/protocol.js';
@@ -240,6 +240,16 @@ export class ReplicaProcess {
   carry(message: Message): boolean {
     if (this.#state === 'dead' || (this.#state === 'stopping' && message.kind !== 'ping')) return false;
     return this.inFlight.add(message);
+  }
+
+  /** Answers its request `id`: never refused, lost where the replica is gone. */
+  answer(id: number, payload: Payload): void {
+    this.#channel.answer(id, payload);
+  }
+
+  /** Says that its request `id` has failed: the same. */
+  fail(id: number, error: unknown): void {
+    this.#channel.fail(id, error);
   }
 
   /** Sends what is no call: never refused, lost where the replica is gone. */

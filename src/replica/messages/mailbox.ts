@@ -3,6 +3,7 @@
  * asynchronous), and a ping answered when all that came before it is finished, requests of the servers included.
  */
 
+import { AsyncResource } from 'node:async_hooks';
 import { type Codec, NOTHING, type Payload } from '../../channel/codec.js';
 import type { RequestKind } from '../../channel/protocol.js';
 
@@ -55,10 +56,21 @@ export interface Stretch {
   next: Stretch | undefined;
 }
 
-interface Delivery {
+/** They are ended by hand: else each costs a finalizer. */
+const ENDED_BY_HAND = { requireManualDestroy: true };
+
+/** A message that came, in an asynchronous context of its own: what its handler enters there no other message sees. */
+class Delivery extends AsyncResource {
   readonly kind: RequestKind;
   readonly id: number;
   readonly payload: unknown;
+
+  constructor(kind: RequestKind, id: number, payload: unknown) {
+    super('BALLERMANN_MESSAGE', ENDED_BY_HAND);
+    this.kind = kind;
+    this.id = id;
+    this.payload = payload;
+  }
 }
 
 export class Mailbox {
@@ -92,11 +104,11 @@ export class Mailbox {
   deliver(kind: RequestKind, id: number, payload?: unknown): void {
     if (this.#stopped && this.#handler === undefined && kind !== 'ping') return;
     if (this.#waiting.length > 0 || (this.#handler === undefined && kind !== 'ping')) {
-      this.#waiting.push({ kind, id, payload });
+      this.#waiting.push(new Delivery(kind, id, payload));
     } else if (kind === 'ping') {
       this.#ping(id);
     } else {
-      this.#run(kind, id, payload);
+      this.#start(new Delivery(kind, id, payload));
     }
   }
 
@@ -117,8 +129,10 @@ export class Mailbox {
   /** The caller of `id` has gone. */
   cancel(id: number): void {
     this.#running.get(id)?.abort();
-    if (!this.#waiting.some((delivery) => delivery.id === id)) return;
-    this.#cancelled.add(id); // it keeps its turn: messages are counted as taken in the order in which they came
+    const index = this.#waiting.findIndex((delivery) => delivery.id === id);
+    if (index === -1) return;
+    if (this.#waiting[index]?.kind === 'ping') this.#waiting.splice(index, 1);
+    else this.#cancelled.add(id); // it keeps its turn: messages are counted as taken in the order in which they came
     this.#answers.failure(id, new Error('cancelled before it was begun'));
   }
 
@@ -137,53 +151,65 @@ export class Mailbox {
   }
 
   #deliverWaiting(): void {
-    for (const { kind, id, payload } of this.#waiting.splice(0)) this.deliver(kind, id, payload);
+    for (const delivery of this.#waiting.splice(0)) {
+      if (delivery.kind === 'ping') this.#ping(delivery.id);
+      else if (this.#cancelled.delete(delivery.id)) this.#answers.taken();
+      else this.#start(delivery);
+    }
   }
 
-  #run(kind: 'call' | 'cast', id: number, payload: unknown): void {
-    if (this.#cancelled.delete(id)) {
-      this.#answers.taken();
-      return;
-    }
-    const context = new RunningContext(kind);
+  #start(delivery: Delivery): void {
     const stretch = this.begin();
     this.#answers.taken();
-    let reply: unknown;
-    try {
-      reply = this.#handler?.(this.#codec.decode(payload) as never, context);
-    } catch (error) {
-      this.#answers.failure(id, error);
-      this.finish(stretch);
-      return;
-    }
-    if (isThenable(reply)) {
-      this.#running.set(id, context);
-      Promise.resolve(reply).then(
-        (value) => {
-          this.#running.delete(id);
-          this.#finish(kind, id, stretch, value);
-        },
-        (error: unknown) => {
-          this.#running.delete(id);
-          this.#answers.failure(id, error);
-          this.finish(stretch);
-        },
-      );
-    } else {
-      this.#finish(kind, id, stretch, reply);
-    }
+    delivery.runInAsyncScope(this.#run, this, delivery, stretch);
   }
 
-  #finish(kind: 'call' | 'cast', id: number, stretch: Stretch, reply: unknown): void {
+  #run(delivery: Delivery, stretch: Stretch): void {
+    const context = new RunningContext(delivery.kind as MessageContext['kind']);
+    let reply: unknown;
+    let isPending: boolean;
     try {
-      this.#answers.result(
-        id,
-        kind === 'call' ? this.#codec.encode(reply) : NOTHING,
-        this.#running.size === 0,
-      );
+      reply = this.#handler?.(this.#codec.decode(delivery.payload) as never, context);
+      isPending = isThenable(reply);
     } catch (error) {
-      this.#answers.failure(id, error); // the reply cannot travel
+      return this.#fail(error, delivery, stretch);
     }
+    if (isPending) void this.#await(reply, context, delivery, stretch);
+    else this.#succeed(reply, delivery, stretch);
+  }
+
+  /** Whatever the reply's `then` does, `await` goes on once. */
+  async #await(reply: unknown, context: RunningContext, delivery: Delivery, stretch: Stretch): Promise<void> {
+    this.#running.set(delivery.id, context);
+    let value: unknown;
+    try {
+      value = await reply;
+    } catch (error) {
+      this.#running.delete(delivery.id);
+      return this.#fail(error, delivery, stretch);
+    }
+    this.#running.delete(delivery.id);
+    this.#succeed(value, delivery, stretch);
+  }
+
+  #succeed(reply: unknown, delivery: Delivery, stretch: Stretch): void {
+    let payload = NOTHING;
+    try {
+      if (delivery.kind === 'call') payload = this.#codec.encode(reply);
+    } catch (error) {
+      return this.#fail(error, delivery, stretch); // the reply cannot travel
+    }
+    this.#answers.result(delivery.id, payload, this.#running.size === 0);
+    this.#end(delivery, stretch);
+  }
+
+  #fail(error: unknown, delivery: Delivery, stretch: Stretch): void {
+    this.#answers.failure(delivery.id, error);
+    this.#end(delivery, stretch);
+  }
+
+  #end(delivery: Delivery, stretch: Stretch): void {
+    delivery.emitDestroy();
     this.finish(stretch);
   }
 
@@ -207,8 +233,8 @@ export class Mailbox {
   }
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
-  );
+/** As `await` sees it. @throws what a getter of it throws. */
+function isThenable(value: unknown): boolean {
+  const mayBe = typeof value === 'function' || (typeof value === 'object' && value !== null);
+  return mayBe && typeof (value as { then?: unknown }).then === 'function';
 }

@@ -2,8 +2,8 @@
 
 import { offAbort, onAbort } from '../../aborts.js';
 import { checkMessage } from '../../arguments.js';
-import type { Codec, Payload } from '../../channel/codec.js';
-import { clearLimit, type Limit, type Limited, setLimit } from '../../channel/deadlines.js';
+import { type Codec, type Payload, unreadableReply } from '../../channel/codec.js';
+import { clearLimit, type Expiring, type Limit, setLimit } from '../../channel/deadlines.js';
 import { ENTRY_WEIGHT, fixed, type Outbox } from '../../channel/outbox.js';
 import type { RequestKind, ToPrimary } from '../../channel/protocol.js';
 import { BallermannError, type ErrorData, fromPrimary } from '../../errors.js';
@@ -63,11 +63,7 @@ export class Requests {
     try {
       request?.resolve(this.#codec.decode(payload));
     } catch (cause) {
-      request?.reject(
-        new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', {
-          cause,
-        }),
-      );
+      request?.reject(unreadableReply(cause));
     }
   }
 
@@ -86,7 +82,8 @@ export class Requests {
     const { value, weight } = payload;
     const request = ['request', id, kind, target, timeout, idempotent] as const;
     const entry: ToPrimary = value === undefined ? request : [...request, value];
-    if (this.#outbox.push(fixed(entry, weight + ENTRY_WEIGHT))) return;
+    const failed = (error: unknown): void => this.#pending.get(id)?.reject(error);
+    if (this.#outbox.push(fixed(entry, weight + ENTRY_WEIGHT, failed))) return;
     throw new BallermannError('ERR_OVERLOAD', 'too much waits for the primary');
   }
 }
@@ -105,7 +102,7 @@ interface Caller {
 }
 
 /** One request whose caller waits; settles once. */
-class Request implements Limited {
+class Request implements Expiring {
   readonly #what: Asked;
   readonly #timeout: number;
   readonly #signal: AbortSignal | undefined;
