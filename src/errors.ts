@@ -21,7 +21,7 @@ export type ErrorCode =
   | 'ERR_REPLICA_DIED'
   /** Not done in time. */
   | 'ERR_TIMEOUT'
-  /** The handler in the replica threw; `cause` is what it threw. */
+  /** The handler in the replica threw, or its reply cannot travel; `cause` is what it threw, or why. */
   | 'ERR_REMOTE'
   /** A replica did not get ready; `cause` says why. */
   | 'ERR_START_FAILED'
@@ -29,7 +29,7 @@ export type ErrorCode =
   | 'ERR_RESTART_INTENSITY'
   /** The supervisor or the pool was closed. */
   | 'ERR_CLOSED'
-  /** The two ends do not speak the same protocol or segment layout. */
+  /** The two ends do not speak the same protocol or segment layout, or a message to one cannot be written. */
   | 'ERR_PROTOCOL'
   /** The function does not work in this process or thread (`supervise` in a replica, say). */
   | 'ERR_WRONG_PROCESS'

@@ -105,7 +105,8 @@ export class Outbox<Entry> {
     const isFirst = this.#isEmpty;
     this.#waiting.push(item);
     this.#weight += item.weight;
-    if (isAlone && this.#lastBatch === 1 && this.#underWay === 0 && !this.#corked) return this.#flush();
+    if (isAlone && this.#lastBatch === 1 && this.#underWay === 0 && !this.#corked && this.#suspects === 0)
+      return this.#flush();
     if (isFirst) this.#waitsSince = performance.now();
     this.#schedule();
   }
@@ -175,8 +176,8 @@ export class Outbox<Entry> {
 
   #schedule(): void {
     if (this.#scheduled || this.#isBlocked || this.#corked || this.#isEmpty) return;
-    this.#scheduled = true;
     setImmediate(this.#scheduledFlush);
+    this.#scheduled = true; // now: the call throws where the stack of whoever posts is full
   }
 
   readonly #scheduledFlush = (): void => {

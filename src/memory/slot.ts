@@ -76,9 +76,9 @@ export class Slot {
     return this.#allTaken.look(this.taken) + this.#allBegun.look(begun);
   }
 
-  /** Requests that its servers are running. */
+  /** Requests that its servers are running. Sequentially consistent: who opens a window looks here after that. */
   get requests(): number {
-    return (this.#words[this.#word(this.#segment.addon.layout.slotRequests)] as number) >>> 0;
+    return Atomics.load(this.#words, this.#word(this.#segment.addon.layout.slotRequests)) >>> 0;
   }
 
   /** Bytes of memory, as the replica last looked; 0 where it does not. */

@@ -21,6 +21,7 @@ import {
   watch,
 } from '../support/gate.js';
 import { fixture, killed, rejects, start, until } from '../support/helpers.js';
+import { Folder } from '../support/processes.js';
 
 /** [begin, end] in ns of the system's monotonic clock, as text. */
 type Span = readonly [string, string];
@@ -59,6 +60,47 @@ function overlaps(windows: readonly Span[], spans: readonly Span[]): [Span, Span
 async function roundTrips(pool: Balancer): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.all(pool.pids().map((pid) => call(pid, note('round trip'))));
 }
+
+test('a replica that serves before it is ready is waited for, and begins nothing in a window', async () => {
+  using folder = new Folder();
+  const options = { exec: fixture('early.mjs'), replicas: 1, waitReady: 'ready', cwd: folder.path } as const;
+  folder.open('ready');
+  await using supervisor = await start(options);
+  await using pool = await balance(supervisor, 'pool');
+  await until(() => folder.has('port'), 'the first one to listen');
+  for (const file of ['ready', 'port']) folder.shut(file);
+  await killed(supervisor, pool.pid());
+  await until(() => folder.has('port'), 'the next one to listen');
+  const get = async (path: string): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${folder.read('port')}/${path}`)).text();
+  const first = get('first');
+  await until(() => folder.has('first begun'), 'a request to begin');
+  assert.is(supervisor.children()[0]?.state, 'starting');
+
+  const opened = deferred();
+  const ending = deferred();
+  const window = pool.applyWithin(
+    () => {
+      opened.resolve();
+      return ending.promise;
+    },
+    (pid) => ping(pid),
+  );
+  const isOpen = watch(opened.promise);
+  const second = get('second');
+  await until(() => folder.has('second came'), 'another request to come');
+  assert.equal([isOpen.settled, folder.has('second begun')], [false, false]);
+  folder.open('first may end');
+  assert.is(await first, 'first');
+  await opened.promise;
+  assert.not(folder.has('second begun'));
+  folder.open('second may end');
+  ending.resolve();
+  await window;
+  assert.is(await second, 'second');
+  folder.open('ready');
+  await until(() => pool.pids().length === 1, 'the replica to get ready');
+});
 
 test('no work of the pool overlaps a window, none is lost and none fails', async () => {
   await using supervisor = await start({ exec: fixture('hammer.mjs') });

@@ -42,6 +42,10 @@ export class Folder implements Disposable {
     return existsSync(this.at(name));
   }
 
+  read(name: string): string {
+    return readFileSync(this.at(name), 'utf8');
+  }
+
   shut(gate: string): void {
     rmSync(this.at(gate));
   }

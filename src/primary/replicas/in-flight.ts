@@ -54,12 +54,8 @@ export class InFlight implements Custodian {
   add(message: Message): boolean {
     const id = ++this.#lastId;
     message.entrustedTo(this, id);
-    const isAlone = this.#messages.size === 0;
+    if (!this.#channel.push(message, this.size === 0)) return false;
     this.#messages.set(id, message);
-    if (!this.#channel.push(message, isAlone)) {
-      this.#messages.delete(id);
-      return false;
-    }
     this.#listener.counted(this.size);
     return true;
   }

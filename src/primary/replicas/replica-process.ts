@@ -174,6 +174,16 @@ export class ReplicaProcess {
     return this.#state;
   }
 
+  /**
+   * Whether it may be running something. While it starts no pool knows it, but its servers may have begun a request, or its handler
+   * a message to its pid. Once a window is open over it, it begins no other request.
+   */
+  get mayRunSomething(): boolean {
+    if (this.#state === 'starting')
+      return this.#slot.requests > 0 || (this.#handles && this.inFlight.size > 0);
+    return this.#state !== 'dead';
+  }
+
   /** How it ended; undefined while it has not. */
   get exit(): ExitInfo | undefined {
     return this.#exit;

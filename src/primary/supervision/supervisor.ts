@@ -173,9 +173,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     return this.#children.replicas(({ state }) => state === 'up');
   }
 
-  /** The replicas that may be running something: those that are up or finishing. @internal */
+  /** The replicas that may be running something: those that are up or finishing, and those that serve too early. @internal */
   present(): ReplicaProcess[] {
-    return this.#children.replicas(({ state }) => state === 'up' || state === 'stopping');
+    return this.#children.replicas((replica) => replica.mayRunSomething);
   }
 
   /** Resolves when each start that is now under way or waits has ended: true where all are up. @internal */
