@@ -8,7 +8,7 @@ import { ignoreClosedOutput } from '../output.js';
 import { Balancer } from '../primary/pools/balancer.js';
 import { balancerSettings, checkPoolName } from '../primary/pools/balancer-options.js';
 import { pools } from '../primary/pools/pools.js';
-import { exitWithoutReplicas } from '../primary/process/giving-up.js';
+import { exitWithoutReplicas, isGivingUp, stopBeforeExit } from '../primary/process/giving-up.js';
 import { reapOrphans } from '../primary/process/reaper.js';
 import { signalGuard } from '../primary/process/signals.js';
 import { relay } from '../primary/relay.js';
@@ -39,12 +39,13 @@ export const supervise: Local['supervise'] = async (options) => {
     gaveUpUnheard: exitWithoutReplicas,
   });
   if (supervisor.settings.signals) signalGuard().add(supervisor);
+  stopBeforeExit(supervisor);
   supervisor.once('close', ignoreClosedOutput());
   reapOrphans();
   try {
     await supervisor.start();
   } catch (error) {
-    if (supervisor.settings.signals && signalGuard().isEnding()) await never();
+    if (isGivingUp() || (supervisor.settings.signals && signalGuard().isEnding())) await never();
     throw error;
   }
   return supervisor;
@@ -74,7 +75,7 @@ export async function ping(replica: ReplicaProcess, options: CheckedCallOptions)
   }
 }
 
-/** A start that a signal has cut short is no failure that could be dealt with: the process ends. */
+/** A start that the end of the process has cut short is no failure that could be dealt with. */
 function never(): Promise<never> {
   return new Promise(() => {});
 }

@@ -1,6 +1,7 @@
 /** Replicas that die again and again: at boot, as soon as they are ready, and while one of them waits for its restart. */
 
 import { spawn } from 'node:child_process';
+import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { type BallermannError, balance, type DownEvent, supervise } from 'ballermann';
@@ -230,6 +231,76 @@ test('giving up with nobody to hear it: the last cause on stderr and exit code 1
     assert.is(own.filter((line) => line.includes('gave up')).length, 1);
     assert.is(own.length === 1, mode === 'silent', errors);
   }
+});
+
+test('giving up with nobody to hear it: the other supervisors of the process are stopped in order first', async () => {
+  using folder = new Folder();
+  const helping = (text: string): string =>
+    `import { handle, onShutdown, ready } from ${JSON.stringify(import.meta.resolve('ballermann/replica'))};\n${text}`;
+  const other = folder.script(
+    'other.mjs',
+    helping(`
+    import { writeFileSync } from 'node:fs';
+    import { setTimeout as sleep } from 'node:timers/promises';
+    onShutdown(async (reason) => {
+      await sleep(50);
+      writeFileSync(${JSON.stringify(folder.at('other'))}, reason);
+    });
+    ready();
+    `),
+  );
+  const starting = folder.script('starting.mjs', 'setInterval(() => {}, 1000);');
+  const main = folder.script(
+    'main.mjs',
+    `
+    import { supervise } from ${JSON.stringify(import.meta.resolve('ballermann'))};
+    const options = { replicas: 1, backoff: { initial: 1, max: 2 } };
+    const other = await supervise({ ...options, exec: ${JSON.stringify(other)}, signals: false });
+    other.once('close', () => console.log('closed'));
+    const starting = supervise({ ...options, exec: ${JSON.stringify(starting)} });
+    await supervise({ ...options, exec: ${JSON.stringify(readyThen(folder, 'process.exit(1)', 'true'))} });
+    await starting;
+    `,
+  );
+  const child = spawn(process.execPath, [main], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    output += text;
+  });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    errors += text;
+  });
+  const [code, signal] = await once(child, 'close');
+  assert.equal([code, signal, output], [1, null, 'closed\n'], errors);
+  assert.is(folder.has('other') && folder.read('other'), 'close');
+  assert.not.match(errors, /ERR_START_FAILED|Uncaught/);
+});
+
+test('a replica that is asked to go again and again is no crash loop: it comes back, ever later, and nobody gives up', async () => {
+  await using supervisor = await start({
+    replicas: 1,
+    healthyAfter: 60_000,
+    backoff: { initial: 1, max: 2 },
+  });
+  const downs: DownEvent[] = [];
+  supervisor.on('down', (down) => downs.push(down));
+  const ways: ((worker: Worker) => unknown)[] = [
+    (worker) => worker.process.kill('SIGTERM'),
+    (worker) => worker.disconnect(),
+  ];
+  for (let i = 0; i < 12; i++) {
+    await until(() => supervisor.children()[0]?.state === 'up', 'the replica to be up');
+    const [worker] = Object.values(cluster.workers ?? {}) as [Worker];
+    ways[i % 2]?.(worker);
+    await until(() => downs.length === i + 1, 'it to leave');
+  }
+  assert.equal(
+    downs.map(({ code, failures, expected, restart }) => [code, failures, expected, restart]),
+    downs.map(() => [0, 0, true, true]),
+  );
+  assert.is(downs[0]?.restartIn, 0);
+  assert.ok(downs.slice(1).every(({ restartIn }) => (restartIn as number) > 0));
 });
 
 type Child = ReturnType<Awaited<ReturnType<typeof start>>['children']>[number];

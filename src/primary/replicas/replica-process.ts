@@ -82,8 +82,8 @@ export class ReplicaProcess {
   readonly dead: Promise<ExitInfo>;
   /** Whether it had to be killed because it did not stop in time. False where there was no time: `grace` 0. */
   killed = false;
-  /** Whether it has asked to be stopped, as it does when it gets a SIGTERM. */
-  hasAskedToLeave = false;
+  /** Whether it was asked to go, by a SIGTERM or by one of node:cluster's own verbs, in whichever process. */
+  wasAskedToLeave = false;
 
   readonly #worker: Worker;
   readonly #lifeline: Lifeline;
@@ -167,7 +167,7 @@ export class ReplicaProcess {
     worker.on('error', (error) => this.#failed(error));
     worker.on('exit', (code, signal) => this.#exited(code, signal as NodeJS.Signals | null));
     worker.process.on('disconnect', () => this.#disconnected());
-    keepConnected(worker.process, () => owner.leaving(this, 'disconnect'));
+    keepConnected(worker.process, () => this.#asked('disconnect'));
   }
 
   get state(): 'starting' | 'up' | 'stopping' | 'dead' {
@@ -333,8 +333,7 @@ export class ReplicaProcess {
         this.#crash = fromErrorData(entry[1]);
         return;
       case 'leave':
-        this.hasAskedToLeave = true;
-        return this.#owner.leaving(this, entry[1]);
+        return this.#asked(entry[1]);
       case 'result':
         return eachOf(entry, this.inFlight.result);
       case 'failure':
@@ -345,6 +344,11 @@ export class ReplicaProcess {
         return this.#owner.withdrawn(this, entry[1]);
     }
   };
+
+  #asked(reason: string): void {
+    this.wasAskedToLeave = true;
+    this.#owner.leaving(this, reason);
+  }
 
   /** ms since the event loop began the turn that it is in; 0 while it waits for work. It may say anything. */
   get #turn(): number {

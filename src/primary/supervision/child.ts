@@ -47,6 +47,8 @@ export class Child implements History {
   readonly streak: Streak;
   /** Of forks that the system refuses: they say nothing of the script. */
   readonly refusals: Backoff;
+  /** Of restarts after it has left in order: somebody may ask it to go as soon as it has come. */
+  readonly departures: Backoff;
   readonly #place: Place;
   incarnation = 0;
   replica: ReplicaProcess | undefined;
@@ -76,6 +78,7 @@ export class Child implements History {
     this.slot = slot;
     this.streak = new Streak(healthyAfter);
     this.refusals = new Backoff(backoff, healthyAfter);
+    this.departures = new Backoff(backoff, healthyAfter);
   }
 
   get id(): number {

@@ -62,13 +62,14 @@ export class Patience {
   /**
    * A child has gone down that is to be restarted.
    * @param failedStarts of it, in a row.
+   * @param left it has left in order, as it was asked to: that counts for `intensity`, as in OTP, and is no failure.
    * @param all the supervisor's children, that one included.
    * @param now monotonic ms.
    * @returns why it is time to give up; undefined where it is not.
    */
-  endedBy(failedStarts: number, all: readonly History[], now: number): string | undefined {
+  endedBy(failedStarts: number, left: boolean, all: readonly History[], now: number): string | undefined {
     if (this.#limit === undefined) {
-      if (!haveAllFailed(all)) return undefined;
+      if (left || !haveAllFailed(all)) return undefined;
       return `no replica is healthy, and each has failed ${MAX_FAILURES} times in a row or more`;
     }
     const { intensity, period } = this.#limit;
@@ -102,6 +103,11 @@ export class Streak {
   ended(lived: number | undefined): void {
     this.#failedStarts = lived === undefined ? this.#failedStarts + 1 : 0;
     this.#failures = this.isHealthy(lived) ? 0 : this.#failures + 1;
+  }
+
+  /** It has left in order, as it was asked to: no failure, however short its life was, and a success if it was long enough. */
+  left(lived: number | undefined): void {
+    if (this.isHealthy(lived)) this.ended(lived);
   }
 
   isHealthy(lived: number | undefined): boolean {

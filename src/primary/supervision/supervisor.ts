@@ -384,8 +384,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     clearTimeout(child.timer);
     child.replica = undefined;
     const { id, incarnation, isReady, retired } = child; // giving up retires all
-    child.streak.ended(child.lived);
-    const delay = child.hasBeenUp ? this.#restartDelay(child, exit) : undefined;
+    const left = replica.wasAskedToLeave && exit.code === 0;
+    if (left) child.streak.left(child.lived);
+    else child.streak.ended(child.lived);
+    const delay = child.hasBeenUp ? this.#restartDelay(child, exit, left) : undefined;
     if (!isReady) child.attempt.end(child.startFailure(this.name, exit));
     this.#startAgain(child, delay);
     this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
@@ -400,7 +402,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       restart: delay !== undefined,
       restartIn: delay,
       failures: child.failures,
-      expected: retired || (code === 0 && (replica.hasAskedToLeave || delay === undefined)),
+      expected: retired || left || (code === 0 && delay === undefined),
     });
     this.#starts.left(child);
   }
@@ -414,10 +416,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   /** ms until the child's restart; undefined where it is not restarted. Gives up where that is one too many. */
-  #restartDelay(child: Child, exit: ExitInfo): number | undefined {
+  #restartDelay(child: Child, exit: ExitInfo, left: boolean): number | undefined {
     if (child.retired || this.#ended || !shouldRestart(this.settings.restart, exit.code)) return undefined;
     const { failedStarts } = child.streak;
-    const why = this.#patience.endedBy(failedStarts, this.#children.staying(), performance.now());
+    const why = this.#patience.endedBy(failedStarts, left, this.#children.staying(), performance.now());
+    if (why === undefined && left) return child.departures.next(child.lived ?? 0);
     if (why === undefined) return backoffDelay(child.failures - 1, this.settings.backoff);
     this.#giveUp(why, { ...exit, error: child.failure ?? exit.error });
     return undefined;
