@@ -6,7 +6,7 @@
 import { performance } from 'node:perf_hooks';
 
 /** A limit fires at most this many ms late (and the event loop's own delay). */
-export const RESOLUTION = 25;
+const RESOLUTION = 25;
 
 export interface Expiring {
   /** Called once when the time is over. */

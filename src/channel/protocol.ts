@@ -9,11 +9,6 @@ import type { ErrorData } from '../errors.js';
 export const CMD = 'NODE_BALLERMANN';
 export const PROTOCOL_VERSION = 1;
 
-export interface Envelope<Entry> {
-  readonly cmd: typeof CMD;
-  readonly batch: readonly Entry[];
-}
-
 /**
  * A message with the payload, or without one. With several it is a run: as many messages, whose ids follow one another.
  * So a batch of a hundred calls is one entry, which costs half as much to write and to parse as a hundred.

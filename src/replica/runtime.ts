@@ -5,10 +5,10 @@
 
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
-import { Answer } from '../channel/answer.js';
 import { codecs } from '../channel/codec.js';
 import type { ReplicaEnv } from '../channel/environment.js';
 import { fixed, Outbox } from '../channel/outbox.js';
+import { OutgoingAnswer } from '../channel/outgoing-answer.js';
 import {
   CMD,
   eachOf,
@@ -88,7 +88,7 @@ export class ReplicaRuntime implements Runtime {
     this.requests = new Requests(codec, this.#outbox);
     this.#mailbox = new Mailbox(codec, {
       result: (id, payload, isAlone) => {
-        this.#outbox.post(new Answer(id, payload, failed), isAlone);
+        this.#outbox.post(new OutgoingAnswer(id, payload, failed), isAlone);
         this.#outbox.hurry(); // the handlers of a batch run in one turn, and each may take long
       },
       failure: failed,

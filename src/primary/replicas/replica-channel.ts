@@ -4,9 +4,9 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import { Answer } from '../../channel/answer.js';
 import type { Payload } from '../../channel/codec.js';
 import { ENTRY_WEIGHT, fixed, Outbox, type Outgoing } from '../../channel/outbox.js';
+import { OutgoingAnswer } from '../../channel/outgoing-answer.js';
 import {
   isOurs,
   isToPrimary,
@@ -80,7 +80,7 @@ export class ReplicaChannel {
 
   /** Answers the replica's request `id`. */
   answer(id: number, payload: Payload): void {
-    this.#outbox.post(new Answer(id, payload, this.fail));
+    this.#outbox.post(new OutgoingAnswer(id, payload, this.fail));
   }
 
   /** The replica's request `id` has failed. */

@@ -42,7 +42,7 @@ export interface History {
 }
 
 /** Failures in a row of each child at which a supervisor without an intensity gives up. */
-export const MAX_FAILURES = 10;
+const MAX_FAILURES = 10;
 
 /** Whether nobody is well, and nobody has come back in so many tries. */
 export function haveAllFailed(children: readonly History[]): boolean {

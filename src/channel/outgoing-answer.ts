@@ -1,16 +1,12 @@
 /** The answer to a message. Where it cannot be written, the caller is told that instead. */
 
-import type { ErrorData } from '../errors.js';
 import type { Payload } from './codec.js';
 import { ENTRY_WEIGHT, type Outgoing } from './outbox.js';
 import { entryOf } from './protocol.js';
 
 type Result = ReturnType<typeof entryOf<'result'>>;
 
-/** As an entry of either direction. */
-export type Failure = readonly [tag: 'failure', id: number, error: ErrorData];
-
-export class Answer implements Outgoing<Result> {
+export class OutgoingAnswer implements Outgoing<Result> {
   readonly isVoid = false;
   readonly weight: number;
   readonly #id: number;
