@@ -1,6 +1,6 @@
 /**
  * Checks that what a file of src exports is imported by another file of src, test or bench: else the word `export` says what is
- * not so. A type may be exported for a signature of its own file. The faces of the package export for its users.
+ * not so. A type or a class may be exported for a signature of its own file. The faces of the package export for its users.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -39,11 +39,12 @@ function filesOf(folder) {
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
 }
 
-/** But for types that the file itself uses. */
+/** But for types and classes that the file itself uses. */
 function exportsOf(file) {
   const text = readFileSync(file, 'utf8');
   const isOfSignature = (kind, name) =>
-    /^(interface|type)$/.test(kind) && (text.match(new RegExp(`\\b${name}\\b`, 'g')) ?? []).length > 1;
+    /^(interface|type|.*class)$/.test(kind) &&
+    (text.match(new RegExp(`\\b${name}\\b`, 'g')) ?? []).length > 1;
   const listed = [...text.matchAll(LISTED)].flatMap(([, list]) => namesOf(list).map(({ as }) => as));
   const declared = [...text.matchAll(DECLARED)]
     .filter(([, kind, name]) => !isOfSignature(kind, name))

@@ -22,6 +22,40 @@ export function offAbort(signal: AbortSignal, listener: () => void): void {
   if (listeners?.delete(listener) && listeners.size === 0) forget(signal);
 }
 
+/** Settles as `task` does, or rejects with the signal's reason where that comes first. */
+export function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T> {
+  if (signal.aborted) {
+    task.catch(() => {}); // nobody will look
+    return Promise.reject(signal.reason);
+  }
+  return new Promise<T>((resolve, reject) => {
+    const aborted = (): void => reject(signal.reason);
+    onAbort(signal, aborted);
+    task.then(resolve, reject).finally(() => offAbort(signal, aborted));
+  });
+}
+
+/**
+ * Runs `task`, and aborts the controller that it is given as soon as the caller's signal aborts, or after `timeout` ms for
+ * the reason that `late` gives. Settles as `task` does, which looks at the controller's signal itself.
+ */
+export async function withDeadline<T>(
+  { signal, timeout }: { readonly signal?: AbortSignal | undefined; readonly timeout?: number | undefined },
+  late: () => Error,
+  task: (ending: AbortController) => Promise<T>,
+): Promise<T> {
+  const ending = new AbortController();
+  const aborted = (): void => ending.abort(signal?.reason);
+  const timer = timeout === undefined ? undefined : setTimeout(() => ending.abort(late()), timeout);
+  if (signal !== undefined) onAbort(signal, aborted);
+  try {
+    return await task(ending);
+  } finally {
+    clearTimeout(timer);
+    if (signal !== undefined) offAbort(signal, aborted);
+  }
+}
+
 function aborted(this: AbortSignal): void {
   for (const listener of waiting.get(this) ?? []) listener(); // one may take another one back
   forget(this);

@@ -33,7 +33,8 @@ export const rooms = [
   { place: 'memory', owns: 'the shared segment: slots, rings, rotations, counted transactions' },
   { place: 'options.ts', owns: 'options that callers in any process pass' },
   { place: 'package-files.ts', owns: 'where the files lie that the package reads while it runs' },
-  { place: 'aborts.ts', owns: 'waiting for AbortSignals of others: one listener a signal' },
+  { place: 'aborts.ts', owns: 'waiting for AbortSignals of others: one listener a signal, races, deadlines' },
+  { place: 'deferred.ts', owns: 'a promise that something else settles' },
   { place: 'errors.ts', owns: 'the error class, its codes, and how errors travel' },
   { place: 'arguments.ts', owns: 'checks of what callers pass' },
 ];

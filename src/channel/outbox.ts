@@ -188,53 +188,53 @@ export class Outbox<Entry> {
   #flush(): void {
     if (this.#closed || this.#isBlocked) return;
     const begin = this.#head;
-    const most = this.#suspects > 0 ? 1 : Number.POSITIVE_INFINITY;
+    const isSuspect = this.#suspects > 0;
+    const end = isSuspect ? begin + 1 : Number.POSITIVE_INFINITY;
     const batch: Entry[] = [];
     let weight = 0;
     let items = 0;
-    while (!this.#isEmpty && weight < BATCH && this.#head - begin < most) {
+    while (!this.#isEmpty && this.#head < end && weight < BATCH) {
       const item = this.#waiting[this.#head++] as Outgoing<Entry>;
       this.#weight -= item.weight;
       if (!this.#add(batch, item)) continue;
       weight += item.weight;
       items++;
     }
-    if (batch.length === 0 || this.#send(batch, items, begin)) {
-      if (this.#suspects > 0) this.#suspects--;
+    if (isSuspect) this.#suspects--;
+    if (batch.length > 0) {
+      try {
+        this.#send(batch);
+        this.#lastBatch = items;
+      } catch (error) {
+        this.#takeBack(begin, isSuspect, error);
+      }
     }
     if (this.#head > this.#waiting.length / 2) this.#waiting = this.#takeWaiting();
     if (this.#isEmpty && this.#underWay === 0) this.#settleDrained();
     else this.#schedule();
   }
 
-  /** False where the message could not be written, and its items wait again. */
-  #send(batch: Entry[], items: number, begin: number): boolean {
+  /** @throws what keeps it from being written. */
+  #send(batch: readonly Entry[]): void {
+    const message = { cmd: CMD, batch } as unknown as Serializable;
+    if (this.#port.send?.(message, undefined, undefined, this.#sent) === false) this.#isBlocked = true;
     this.#underWay++;
-    try {
-      const message = { cmd: CMD, batch } as Serializable;
-      if (this.#port.send?.(message, undefined, undefined, this.#sent) === false) this.#isBlocked = true;
-    } catch (error) {
-      this.#underWay--;
-      return this.#unwritten(this.#waiting.slice(begin, this.#head), error);
-    }
-    this.#lastBatch = items;
-    return true;
   }
 
   /**
-   * One item is to blame, or the depth of the stack that its sender stood on: so they are tried again one by one, each in a turn
-   * of its own. What was alone fails.
+   * The message with the items from `begin` on could not be written. One of them is to blame, or the depth of the stack that
+   * their sender stood on: so they are tried again one by one, each in a turn of its own. What was alone fails.
    */
-  #unwritten(items: readonly Outgoing<Entry>[], error: unknown): boolean {
+  #takeBack(begin: number, wasAlone: boolean, error: unknown): void {
+    const items = this.#waiting.slice(begin, this.#head);
     for (const item of items) item.recall();
-    if (this.#suspects > 0) {
+    if (wasAlone) {
       for (const item of items) item.fail(error);
-      return true;
+      return;
     }
     this.#suspects = items.length;
-    this.#head -= items.length;
+    this.#head = begin;
     for (const { weight } of items) this.#weight += weight;
-    return false;
   }
 
   /** Whether it could be written. */

@@ -85,7 +85,7 @@ export function eachOf<Tag>(entry: Run<Tag>, take: (tag: Tag, id: number, payloa
   for (let i = 3; i < entry.length; i++) take(tag, id + i - 2, entry[i]);
 }
 
-export type Request = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
+export type RequestEntry = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
 
 export type RequestKind = 'call' | 'cast' | 'ping';
 

@@ -1,5 +1,8 @@
 /** Waits for the end of a pool's pause where it has to be looked for: no notice of it crosses threads and processes. */
 
+import { unlessAborted } from '../aborts.js';
+import { deferred } from '../deferred.js';
+
 /** How often it is looked for. */
 const POLL = 2; // ms
 
@@ -16,29 +19,23 @@ export class Pause {
   /** Resolves when the pause may be over. Rejects with the signal's reason. */
   async ended(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        signal.removeEventListener('abort', abort);
-        this.#waiting.delete(end);
-        if (this.#waiting.size > 0) return;
-        clearInterval(this.#timer);
-        this.#timer = undefined;
-      };
-      const end = (): void => {
-        leave();
-        resolve();
-      };
-      const abort = (): void => {
-        leave();
-        reject(signal.reason);
-      };
-      signal.addEventListener('abort', abort);
-      this.#waiting.add(end);
-      this.#timer ??= setInterval(() => this.#look(), POLL);
-    });
+    const { promise, resolve } = deferred();
+    this.#waiting.add(resolve);
+    this.#timer ??= setInterval(() => this.#look(), POLL);
+    try {
+      await unlessAborted(signal, promise);
+    } finally {
+      this.#waiting.delete(resolve);
+      if (this.#waiting.size === 0) this.#stopLooking();
+    }
   }
 
   #look(): void {
-    if (this.#isOver()) for (const end of this.#waiting) end();
+    if (this.#isOver()) for (const resolve of this.#waiting) resolve();
+  }
+
+  #stopLooking(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 }

@@ -3,7 +3,7 @@
  * window that has seen all counts at zero has nothing of that kind running, in any process or thread.
  */
 
-import { offAbort, onAbort } from '../aborts.js';
+import { withDeadline } from '../aborts.js';
 import { BallermannError } from '../errors.js';
 import type { Rotation } from './rotation.js';
 import type { Segment } from './segment.js';
@@ -34,23 +34,17 @@ export async function counted<T>(
 
 async function enterLater(
   pool: CountedPool,
-  { timeout, signal }: { timeout: number; signal: AbortSignal | undefined },
+  options: { timeout: number; signal: AbortSignal | undefined },
 ): Promise<void> {
-  const ended = new AbortController();
-  const aborted = (): void => ended.abort(signal?.reason);
-  const timer = setTimeout(() => {
-    ended.abort(
-      new BallermannError('ERR_TIMEOUT', `pool '${pool.name}' was paused for all of ${timeout} ms`),
-    );
-  }, timeout);
-  if (signal !== undefined) onAbort(signal, aborted);
-  try {
-    do await pool.untilResumed(ended.signal);
-    while (!pool.segment.addon.enter(pool.ring));
-  } finally {
-    clearTimeout(timer);
-    if (signal !== undefined) offAbort(signal, aborted);
-  }
+  const text = `pool '${pool.name}' was paused for all of ${options.timeout} ms`;
+  await withDeadline(
+    options,
+    () => new BallermannError('ERR_TIMEOUT', text),
+    async ({ signal }) => {
+      do await pool.untilResumed(signal);
+      while (!pool.segment.addon.enter(pool.ring));
+    },
+  );
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Calls, casts and pings that replicas ask for: the primary makes them and sends the answers back. */
 
-import type { Request } from '../channel/protocol.js';
+import type { RequestEntry } from '../channel/protocol.js';
 import { BallermannError } from '../errors.js';
 import { pools } from './pools/pools.js';
 import { type Caller, type Message, nobody } from './replicas/message.js';
@@ -11,7 +11,10 @@ import type { ReplicaProcess } from './replicas/replica-process.js';
 /** The requests under way, by replica and the replica's id. */
 const underWay = new Map<ReplicaProcess, Map<number, Message>>();
 
-function request(replica: ReplicaProcess, [, id, kind, target, timeout, idempotent, payload]: Request): void {
+function request(
+  replica: ReplicaProcess,
+  [, id, kind, target, timeout, idempotent, payload]: RequestEntry,
+): void {
   if (replica.state === 'dead') return; // its last words: nobody waits for an answer
   const requests = underWay.get(replica) ?? new Map<number, Message>();
   underWay.set(replica, requests);

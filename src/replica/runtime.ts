@@ -98,7 +98,7 @@ export class ReplicaRuntime implements Runtime {
       },
     });
     this.#waitReady = env.waitReady;
-    const serves = (): void => this.#serves();
+    const serves = (): void => this.#noteServing();
     this.#servers = new Servers(segment, env.slot, this.#mailbox, env, serves);
     watchDatagrams(serves);
     this.#shutdown = env.shutdown ?? Number.POSITIVE_INFINITY;
@@ -119,7 +119,7 @@ export class ReplicaRuntime implements Runtime {
 
   handle(handler: Handler): void {
     if (this.#mailbox.setHandler(handler)) this.#post(['handles']);
-    this.#serves();
+    this.#noteServing();
   }
 
   ready(): void {
@@ -129,7 +129,7 @@ export class ReplicaRuntime implements Runtime {
   }
 
   /** It answers messages or listens: that makes it ready, unless it is to say so itself. */
-  #serves(): void {
+  #noteServing(): void {
     if (this.#waitReady === 'listen') this.ready();
   }
 

@@ -3,7 +3,10 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { type Balancer, call, type Supervisor, type SupervisorOptions } from 'ballermann';
+import { type Deferred, deferred } from '#src/deferred.js';
 import { type Failure, fixture, start, until } from './helpers.js';
+
+export { type Deferred, deferred };
 
 // A failed test leaves promises behind that nobody looks at. They must fail the file, as they would without this,
 // but not before the tests have been named that failed.
@@ -112,22 +115,6 @@ export async function duringWindow<T>(pool: Balancer, task: () => T | PromiseLik
     ending.resolve();
     await window;
   }
-}
-
-export interface Deferred<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: unknown): void;
-}
-
-export function deferred<T = void>(): Deferred<T> {
-  let resolve!: (value: T) => void;
-  let reject!: (error: unknown) => void;
-  const promise = new Promise<T>((res, rej) => {
-    resolve = res;
-    reject = rej;
-  });
-  return { promise, resolve, reject };
 }
 
 /** Watches a promise without waiting for it. */

@@ -16,7 +16,13 @@ import {
 import type { Segment } from '../../memory/segment.js';
 import { OUR_KEY } from '../replicas/node-sockets.js';
 import { BalancedListener, giveIndexBack, takeIndex } from './balanced.js';
-import { bind, canBind, listenAndAccept, listenWithoutAccepting, type Refusal } from './listening-socket.js';
+import {
+  type BindFailure,
+  bind,
+  canBind,
+  listenAndAccept,
+  listenWithoutAccepting,
+} from './listening-socket.js';
 import { separateQueries } from './node-queries.js';
 import { numberOf } from './owners.js';
 import { type StickyKey, StickyListener } from './sticky.js';
@@ -99,7 +105,7 @@ function open(
   segment: Segment,
   query: ListenQuery,
   sticky: StickyKey | undefined,
-): Listener | Refusal | undefined {
+): Listener | BindFailure | undefined {
   if (!canBind) return undefined;
   const sharing = sticky === undefined ? inTurn(key, segment, query) : bySticky(key, segment, query, sticky);
   if (sharing === undefined || 'errno' in sharing) return sharing;
@@ -108,7 +114,7 @@ function open(
   return listener;
 }
 
-function inTurn(key: string, segment: Segment, query: ListenQuery): Sharing | Refusal | undefined {
+function inTurn(key: string, segment: Segment, query: ListenQuery): Sharing | BindFailure | undefined {
   const index = takeIndex(segment);
   if (index === undefined) return undefined;
   const { addon } = segment;
@@ -118,7 +124,12 @@ function inTurn(key: string, segment: Segment, query: ListenQuery): Sharing | Re
   return socket;
 }
 
-function bySticky(key: string, segment: Segment, query: ListenQuery, sticky: StickyKey): Sharing | Refusal {
+function bySticky(
+  key: string,
+  segment: Segment,
+  query: ListenQuery,
+  sticky: StickyKey,
+): Sharing | BindFailure {
   const socket = bind(query, segment.addon, (bound) => listenAndAccept(bound, query));
   return 'errno' in socket ? socket : new StickyListener(key, socket, segment, sticky);
 }

@@ -16,20 +16,20 @@ export interface ListeningSocket {
   fchmod?(mode: number): number;
   /** libuv's listen: the primary accepts. @returns 0 or the negative errno. */
   listen(backlog: number): number;
-  onconnection?: (error: number, connection: Connection) => void;
+  onconnection?: (error: number, connection: ConnectionHandle) => void;
   /** Removes the path of a Unix socket, where it was bound here. */
   close(): void;
 }
 
 /** Node's internal handle of an accepted connection. */
-export interface Connection {
+export interface ConnectionHandle {
   /** Only of TCP. */
   getpeername?(out: object): number;
   close(): void;
 }
 
 /** Why there is no socket. */
-export interface Refusal {
+export interface BindFailure {
   /** Negative. */
   readonly errno: number;
   /** What could not be bound: which any address it was. */
@@ -63,7 +63,7 @@ export function bind(
   query: ListenQuery,
   addon: Addon,
   listen: (socket: ListeningSocket) => number,
-): ListeningSocket | Refusal {
+): ListeningSocket | BindFailure {
   const { address = null, port, addressType, fd } = query;
   if (typeof fd === 'number') return fromDescriptor(fd, addon, listen);
   if (port === -1) {
@@ -92,21 +92,21 @@ export function listenAndAccept(socket: ListeningSocket, { backlog }: ListenQuer
 }
 
 /** For `send`, whose types do not know that Node's internal handles can be sent. */
-export function sendable(handle: ListeningSocket | Connection): SendHandle {
+export function sendable(handle: ListeningSocket | ConnectionHandle): SendHandle {
   return handle as unknown as SendHandle;
 }
 
-interface Place {
+interface Address {
   readonly address: string;
   readonly port: number | null;
   readonly addressType: number | null;
 }
 
 function listening(
-  { address, port, addressType }: Place,
+  { address, port, addressType }: Address,
   { flags }: ListenQuery,
   listen: (socket: ListeningSocket) => number,
-): ListeningSocket | (Refusal & { readonly isBusy: boolean }) {
+): ListeningSocket | (BindFailure & { readonly isBusy: boolean }) {
   const socket = create?.(address, port, addressType, undefined, flags) ?? EINVAL;
   if (typeof socket === 'number') return { errno: socket, address, isBusy: false };
   // libuv keeps an EADDRINUSE of bind until it is asked for more. listen(2) would take any free port then.
@@ -121,7 +121,7 @@ function fromDescriptor(
   fd: number,
   addon: Addon,
   listen: (socket: ListeningSocket) => number,
-): ListeningSocket | Refusal {
+): ListeningSocket | BindFailure {
   const copy = descriptors.duplicate(fd, addon);
   if (copy < 0) return { errno: copy };
   const socket = create?.(null, null, null, copy, undefined) ?? EINVAL;

@@ -8,7 +8,7 @@ import type { Worker } from 'node:cluster';
 import type { ListenQuery } from '../../channel/listening.js';
 import { SlotState } from '../../memory/addon.js';
 import type { Segment } from '../../memory/segment.js';
-import { type Connection, type ListeningSocket, sendable } from './listening-socket.js';
+import { type ConnectionHandle, type ListeningSocket, sendable } from './listening-socket.js';
 
 /** Where a connection comes from. Without an address: a Unix socket. */
 export interface Remote {
@@ -29,7 +29,7 @@ export const byAddress: StickyKey = ({ address = '' }) => address;
 const RETRY = 5;
 
 interface Handover {
-  readonly connection: Connection;
+  readonly connection: ConnectionHandle;
   readonly key: string;
   readonly worker: Worker;
 }
@@ -91,7 +91,7 @@ export class StickyListener {
     this.#socket.close();
   }
 
-  #accept(connection: Connection): void {
+  #accept(connection: ConnectionHandle): void {
     const remote: { address?: string; port?: number } = {};
     const failure = connection.getpeername?.(remote) ?? 0; // a Unix socket has no such name
     if (failure !== 0)

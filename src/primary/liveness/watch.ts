@@ -24,7 +24,8 @@ export interface WatchListener {
 
 /** Looks come at a fraction of the shortest limit: when a turn began is then known well enough to aim at the limit. */
 const LOOKS = 4; // within that limit
-const SHORTEST = 10; // ms
+/** Closer looks would cost a primary more than they tell: a healthy turn may take as long. */
+export const SHORTEST_LOOK = 10; // ms
 const LONGEST = 1000; // ms
 
 /** While a replica is blocked, for its return. */
@@ -55,7 +56,7 @@ export class Watch {
     this.#blockedAfter = blockedAfter;
     this.#hangTimeout = hangTimeout;
     this.#shortest = Math.min(blockedAfter, hangTimeout);
-    this.#interval = Math.min(Math.max(this.#shortest / LOOKS, SHORTEST), LONGEST);
+    this.#interval = Math.min(Math.max(this.#shortest / LOOKS, SHORTEST_LOOK), LONGEST);
     this.#listener = listener;
   }
 

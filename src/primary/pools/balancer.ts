@@ -283,13 +283,13 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   #pause(): void {
     this.#gate.pause();
-    this.#supervisor.slotSettings.windowOpens();
+    this.#supervisor.slotSettings.addWindow();
     this.#announce('pause');
   }
 
   #resume(): void {
     this.#gate.resume();
-    this.#supervisor.slotSettings.windowEnds();
+    this.#supervisor.slotSettings.removeWindow();
     this.#dispatcher.sendHeld();
     this.#announce('resume');
   }

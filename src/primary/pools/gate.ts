@@ -4,6 +4,8 @@
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { unlessAborted } from '../../aborts.js';
+import { type Deferred, deferred } from '../../deferred.js';
 import type { Refusal } from '../../errors.js';
 import type { Member, Ring } from '../../memory/ring.js';
 
@@ -12,8 +14,8 @@ export class Gate {
   readonly #members: () => readonly Member[];
   #paused = false;
   #closed = false;
-  #resumed: Promise<void> = Promise.resolve();
-  #resolveResumed: () => void = () => {};
+  /** Of the window that is open, or of the last one. */
+  #end: Deferred<void> | undefined;
 
   /** @param members those who are to be handed out now, in order. */
   constructor(ring: Ring, members: () => readonly Member[]) {
@@ -27,7 +29,7 @@ export class Gate {
 
   /** Resolves at the end of the window that is open; at once where none is. */
   get resumed(): Promise<void> {
-    return this.#resumed;
+    return this.#end?.promise ?? Promise.resolve();
   }
 
   /** The members are others now. */
@@ -37,16 +39,14 @@ export class Gate {
 
   pause(): void {
     this.#paused = true;
-    this.#resumed = new Promise((resolve) => {
-      this.#resolveResumed = resolve;
-    });
+    this.#end = deferred();
     if (!this.#closed) this.#ring.pause();
   }
 
   resume(): void {
     this.#paused = false;
     if (!this.#closed) this.#ring.resume();
-    this.#resolveResumed();
+    this.#end?.resolve();
   }
 
   /** Gives the ring back. A window that is open goes on. */
@@ -67,17 +67,7 @@ export class Gate {
       this.mend();
       await turn(); // or whoever waits would ask again and again where the flag is set at once
     }
-    let stop!: () => void;
-    const aborted = new Promise<void>((resolve) => {
-      stop = resolve;
-    });
-    signal.addEventListener('abort', stop);
-    try {
-      await Promise.race([this.#resumed, aborted]);
-      signal.throwIfAborted();
-    } finally {
-      signal.removeEventListener('abort', stop);
-    }
+    await unlessAborted(signal, this.resumed);
   }
 
   /** Has the ring say what it should. */

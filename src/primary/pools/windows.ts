@@ -5,7 +5,8 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { offAbort, onAbort } from '../../aborts.js';
+import { unlessAborted, withDeadline } from '../../aborts.js';
+import { deferred } from '../../deferred.js';
 import { BallermannError } from '../../errors.js';
 
 export interface WindowOptions {
@@ -63,15 +64,11 @@ export class Windows {
   async run<T>(
     wait: (ended: AbortSignal) => Promise<unknown>,
     fn: (context: WindowContext) => T | PromiseLike<T>,
-    { signal, timeout }: WindowOptions,
+    options: WindowOptions,
   ): Promise<T> {
     this.refuseInside('another window');
     if (this.#closed) throw this.#closed;
-    signal?.throwIfAborted();
-
-    const ended = new AbortController();
-    const aborted = (): void => ended.abort(signal?.reason);
-    if (signal !== undefined) onAbort(signal, aborted);
+    options.signal?.throwIfAborted();
     let delay = 'another window of the pool was still open';
     const waiting = (signal: AbortSignal): Promise<unknown> => {
       delay = 'its wait was not over';
@@ -81,16 +78,11 @@ export class Windows {
       delay = 'its function had not finished';
       return fn(context);
     };
-    const timer =
-      timeout === undefined
-        ? undefined
-        : setTimeout(() => ended.abort(this.#timedOut(timeout, delay)), timeout);
-    try {
-      return await this.#inTurn(ended, () => this.#window(ended.signal, waiting, running));
-    } finally {
-      clearTimeout(timer);
-      if (signal !== undefined) offAbort(signal, aborted);
-    }
+    return withDeadline(
+      options,
+      () => this.#timedOut(options.timeout as number, delay),
+      (ended) => this.#inTurn(ended, () => this.#window(ended.signal, waiting, running)),
+    );
   }
 
   /**
@@ -116,11 +108,8 @@ export class Windows {
   /** Starts `task` at once where no window is open or waits: the door is closed then when applyWithin returns. */
   async #inTurn<T>(ended: AbortController, task: () => Promise<T>): Promise<T> {
     const before = this.#last;
-    let finish!: () => void;
-    const finished = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    const last = before === undefined ? finished : before.then(() => finished);
+    const finished = deferred();
+    const last = before === undefined ? finished.promise : before.then(() => finished.promise);
     const forget = (): void => {
       if (this.#last === last) this.#last = undefined;
     };
@@ -138,7 +127,7 @@ export class Windows {
       return await task();
     } finally {
       this.#waiting.delete(ended);
-      finish();
+      finished.resolve();
       // One that was given up before its turn: the window before it is still open.
       if (isWaiting) void last.then(forget);
       else forget();
@@ -177,17 +166,4 @@ export class Windows {
       `the window of '${this.#name}' did not end within ${timeout} ms: ${delay}`,
     );
   }
-}
-
-/** Settles as `task` does, or rejects with the signal's reason where that comes first. */
-function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T> {
-  if (signal.aborted) {
-    task.catch(() => {}); // nobody will look
-    return Promise.reject(signal.reason);
-  }
-  return new Promise<T>((resolve, reject) => {
-    const aborted = (): void => reject(signal.reason);
-    onAbort(signal, aborted);
-    task.then(resolve, reject).finally(() => offAbort(signal, aborted));
-  });
 }

@@ -11,7 +11,7 @@ import { type Pipe, pipeOf } from '../../channel/pipe.js';
 import { NodeSockets } from './node-sockets.js';
 
 /** What a replica is found to have sent. */
-export interface GuardListener {
+export interface ChannelGuardListener {
   /** Whether more of ours waits for the replica than should. */
   isOverfull(): boolean;
   /** A message was dropped. @param what the replica did that Node's own primary cannot take. */
@@ -26,13 +26,13 @@ const EINVAL = -22;
 const LOOK_AGAIN = 20;
 
 /** Where the pipe is not found the messages alone are guarded. */
-export function guard(child: ChildProcess, listener: GuardListener): void {
+export function guardChannel(child: ChildProcess, listener: ChannelGuardListener): void {
   const pipe = pipeOf(child);
   if (pipe !== undefined) guardReading(child, pipe, listener);
   guardMessages(child, listener);
 }
 
-function guardReading(child: ChildProcess, pipe: Pipe, listener: GuardListener): void {
+function guardReading(child: ChildProcess, pipe: Pipe, listener: ChannelGuardListener): void {
   const { onread } = pipe;
   let isBroken = false;
   pipe.onread = function (chunk) {
@@ -75,7 +75,7 @@ function guardReading(child: ChildProcess, pipe: Pipe, listener: GuardListener):
 }
 
 /** All that listen for Node's internal messages get them by this `emit`. */
-function guardMessages(child: ChildProcess, listener: GuardListener): void {
+function guardMessages(child: ChildProcess, listener: ChannelGuardListener): void {
   const { emit, send } = child;
   const sockets = new NodeSockets();
   child.send = function (this: ChildProcess, ...args: unknown[]): boolean {

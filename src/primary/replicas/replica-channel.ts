@@ -17,7 +17,7 @@ import {
   unpack,
 } from '../../channel/protocol.js';
 import { BallermannError, toErrorData } from '../../errors.js';
-import { guard } from './channel-guard.js';
+import { guardChannel } from './channel-guard.js';
 
 /** Counters that outlive a replica: one set a supervisor. */
 export interface Counters {
@@ -47,7 +47,7 @@ export class ReplicaChannel {
     this.#outbox = new Outbox<ToReplica>(process, join, true);
     this.#counters = counters;
     this.#listener = listener;
-    guard(process, {
+    guardChannel(process, {
       isOverfull: () => this.#outbox.isOverfull,
       malformed: (what) => {
         counters.malformed++;

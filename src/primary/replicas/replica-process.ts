@@ -8,8 +8,9 @@ import { hrtime } from 'node:process';
 import type { Codec, Payload } from '../../channel/codec.js';
 import { ENTRY_WEIGHT } from '../../channel/outbox.js';
 import { keepConnected } from '../../channel/pipe.js';
-import { eachOf, type Request, type ToReplica } from '../../channel/protocol.js';
+import { eachOf, type RequestEntry, type ToReplica } from '../../channel/protocol.js';
 import { READY_MESSAGE } from '../../channel/readiness.js';
+import { deferred } from '../../deferred.js';
 import { type BallermannError, fromErrorData } from '../../errors.js';
 import type { Segment } from '../../memory/segment.js';
 import { Slot } from '../../memory/slot.js';
@@ -32,7 +33,7 @@ export interface ReplicaOwner {
   /** The replica has done `what`, which Node's own primary could not take: that message was dropped. */
   dropped(replica: ReplicaProcess, what: string): void;
   /** A message of the replica's own, for the primary to relay. */
-  requested(replica: ReplicaProcess, request: Request): void;
+  requested(replica: ReplicaProcess, request: RequestEntry): void;
   /** The replica has stopped waiting for its request. */
   withdrawn(replica: ReplicaProcess, id: number): void;
 }
@@ -78,8 +79,6 @@ export class ReplicaProcess {
   readonly codec: Codec;
   /** What it was given and has not finished. */
   readonly inFlight: InFlight;
-  /** Resolves as soon as the process is seen gone. Never rejects. */
-  readonly dead: Promise<ExitInfo>;
   /** Whether it had to be killed because it did not stop in time. False where there was no time: `grace` 0. */
   killed = false;
   /** Whether it was asked to go, by a SIGTERM or by one of node:cluster's own verbs, in whichever process. */
@@ -101,43 +100,21 @@ export class ReplicaProcess {
   #channelOpen = true;
   #hasDropped = false;
   #lastWords: NodeJS.Timeout | undefined;
-  #resolveDead!: (exit: ExitInfo) => void;
-  /** Resolves once the process is gone and every message it had is settled or redirected, or when it is stuck. */
-  readonly #stopped: Promise<void>;
-  #resolveStopped!: () => void;
+  readonly #death = deferred<ExitInfo>();
+  /** Of the process, and of every message that it had: settled or redirected. Or it is stuck. */
+  readonly #end = deferred();
 
-  constructor(
-    worker: Worker,
-    {
-      segment,
-      slot,
-      incarnation,
-      codec,
-      script,
-      windows,
-      blockedAfter,
-      maxQueueLength,
-      lifeline,
-    }: ReplicaPlace,
-    owner: ReplicaOwner,
-    counters: Counters,
-  ) {
+  constructor(worker: Worker, place: ReplicaPlace, owner: ReplicaOwner, counters: Counters) {
+    const { codec, script } = place;
     this.pid = worker.process.pid as number;
-    this.slot = slot;
-    this.incarnation = incarnation;
+    this.slot = place.slot;
+    this.incarnation = place.incarnation;
     this.codec = codec;
     this.#worker = worker;
-    this.#lifeline = lifeline;
+    this.#lifeline = place.lifeline;
     this.#owner = owner;
-    this.dead = new Promise((resolve) => {
-      this.#resolveDead = resolve;
-    });
-    this.#stopped = new Promise((resolve) => {
-      this.#resolveStopped = resolve;
-    });
-
-    this.#slot = new Slot(segment, slot);
-    this.#slot.occupy({ pid: this.pid, incarnation, windows, blockedAfter, maxQueueLength });
+    this.#slot = new Slot(place.segment, place.slot);
+    this.#slot.occupy({ ...place, pid: this.pid });
 
     this.#channel = new ReplicaChannel(worker.process, counters, {
       take: (entry) => this.#take(entry),
@@ -182,6 +159,11 @@ export class ReplicaProcess {
     if (this.#state === 'starting')
       return this.#slot.requests > 0 || (this.#handles && this.inFlight.size > 0);
     return this.#state !== 'dead';
+  }
+
+  /** Resolves as soon as the process is seen gone. Never rejects. */
+  get dead(): Promise<ExitInfo> {
+    return this.#death.promise;
   }
 
   /** How it ended; undefined while it has not. */
@@ -281,7 +263,7 @@ export class ReplicaProcess {
       if (grace === 0) this.kill();
       else this.#askToStop(reason, grace);
     }
-    return this.#stopped;
+    return this.#end.promise;
   }
 
   #askToStop(reason: string, grace: number): void {
@@ -316,7 +298,7 @@ export class ReplicaProcess {
   #stuck(): void {
     this.#worker.process.unref();
     this.#worker.process.channel?.unref();
-    this.#resolveStopped();
+    this.#end.resolve();
     this.#owner.stuck(this);
   }
 
@@ -384,7 +366,7 @@ export class ReplicaProcess {
     this.#exit = { code, signal, error: this.#crash };
     this.#taken = this.#slot.taken;
     this.#slot.clear();
-    this.#resolveDead(this.#exit);
+    this.#death.resolve(this.#exit);
     this.#owner.exited(this, this.#exit);
     if (!this.#channelOpen) this.#settleAll();
     else this.#lastWords = setTimeout(() => this.#settleAll(), LAST_WORDS);
@@ -403,6 +385,6 @@ export class ReplicaProcess {
     clearTimeout(this.#lastWords);
     this.#channel.close();
     this.inFlight.settleAll(this.#exit, this.#taken);
-    this.#resolveStopped();
+    this.#end.resolve();
   }
 }

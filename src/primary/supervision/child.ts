@@ -1,6 +1,7 @@
 /** One child of a supervisor: the place that a replica has, through all its restarts, until a successor takes it. */
 
 import { performance } from 'node:perf_hooks';
+import { deferred } from '../../deferred.js';
 import { BallermannError } from '../../errors.js';
 import { type ExitInfo, howItEnded } from '../replicas/exit.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
@@ -27,11 +28,8 @@ interface Attempt {
 }
 
 function newAttempt(): Attempt {
-  let end!: Attempt['end'];
-  const ended = new Promise<BallermannError | undefined>((resolve) => {
-    end = resolve;
-  });
-  return { ended, end };
+  const { promise, resolve } = deferred<BallermannError | undefined>();
+  return { ended: promise, end: resolve };
 }
 
 /** What a child and its successor have in common. */
@@ -126,7 +124,7 @@ export class Child implements History {
   }
 
   /** Another process begins. */
-  starting(): void {
+  markStarting(): void {
     this.incarnation = ++this.#place.incarnation;
     this.state = 'starting';
     this.isReady = false;
@@ -135,7 +133,7 @@ export class Child implements History {
   }
 
   /** Its process is ready. */
-  isUp(): void {
+  markUp(): void {
     clearTimeout(this.timer);
     this.state = 'up';
     this.isReady = true;
@@ -143,7 +141,7 @@ export class Child implements History {
   }
 
   /** The replica is being stopped; unless the child is retired, another start follows. */
-  stopping(): void {
+  markStopping(): void {
     this.state = 'stopping';
     this.attempt = newAttempt();
   }

@@ -1,6 +1,7 @@
 /** One replica in the place of another: the new one first, and the old one goes when the new one is ready. */
 
 import { offAbort, onAbort } from '../../aborts.js';
+import { deferred } from '../../deferred.js';
 import type { BallermannError } from '../../errors.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { takeSlots } from '../replicas/slots.js';
@@ -41,11 +42,10 @@ export async function replace(
   if (ended !== undefined) throw ended;
   const [slot] = takeSlots(1) as [number];
   const successor = new Child(child, slot, settings);
-  const handedOver = new Promise<ReplicaProcess>((resolve) => {
-    successor.takeOver = (replica) => {
-      void crew.retire([child], reason, replica).then(() => resolve(replica));
-    };
-  });
+  const handedOver = deferred<ReplicaProcess>();
+  successor.takeOver = (replica) => {
+    void crew.retire([child], reason, replica).then(() => handedOver.resolve(replica));
+  };
   const giveUp = (): Promise<void> => crew.retire([successor], `${reason} failed`);
   const aborted = (): void => {
     if (successor.isSuccessor) void giveUp();
@@ -60,5 +60,5 @@ export async function replace(
   } finally {
     if (signal !== undefined) offAbort(signal, aborted);
   }
-  return handedOver;
+  return handedOver.promise;
 }

@@ -23,11 +23,11 @@ export class SlotSettings {
     return Math.min(...this.#maxQueueLengths.values());
   }
 
-  windowOpens(): void {
+  addWindow(): void {
     this.#setWindows(this.#windows + 1);
   }
 
-  windowEnds(): void {
+  removeWindow(): void {
     this.#setWindows(this.#windows - 1);
   }
 

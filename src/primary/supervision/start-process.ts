@@ -51,17 +51,8 @@ export function startProcess(
   const { windows, maxQueueLength } = owner.slotSettings;
   const codec = codecs[serialization];
   const script = basename(exec);
-  const place = {
-    segment,
-    slot,
-    incarnation,
-    codec,
-    script,
-    windows,
-    blockedAfter,
-    maxQueueLength,
-    lifeline,
-  };
+  const limits = { windows, blockedAfter, maxQueueLength };
+  const place = { segment, slot, incarnation, codec, script, lifeline, ...limits };
   const replica = new ReplicaProcess(worker, place, owner, owner.counters);
   replicas.set(replica.pid, replica);
   if (waitReady === 'online') replica.readyWhenOnline();

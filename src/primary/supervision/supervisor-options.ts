@@ -21,6 +21,7 @@ import type { Serialization } from '../../channel/codec.js';
 import type { Listen } from '../../channel/listening.js';
 import type { WaitReady } from '../../channel/readiness.js';
 import { byAddress, type StickyKey } from '../listening/sticky.js';
+import { SHORTEST_LOOK } from '../liveness/watch.js';
 import { inheritedExecArgv } from './exec-argv.js';
 import type { Logger } from './log.js';
 import type { BackoffOptions, IntensityLimit, RestartType } from './restart-policy.js';
@@ -313,16 +314,15 @@ function checkSticky(sticky: unknown, listen: unknown): StickyKey | undefined {
   return sticky === true ? byAddress : (sticky as StickyKey);
 }
 
-/** Closer looks would cost a primary more than they tell: a healthy turn may take as long. */
-const SHORTEST = 10; // ms
-
 function checkBlockedAfter(ms: unknown): number {
-  return ms === Number.POSITIVE_INFINITY ? ms : checkNumber('options.blockedAfter', ms, SHORTEST, MAX_TIMER);
+  return ms === Number.POSITIVE_INFINITY
+    ? ms
+    : checkNumber('options.blockedAfter', ms, SHORTEST_LOOK, MAX_TIMER);
 }
 
 function checkHangTimeout(ms: unknown, blockedAfter: number): number {
   if (ms === Number.POSITIVE_INFINITY) return ms;
-  const checked = checkNumber('options.hangTimeout', ms, SHORTEST, MAX_TIMER);
+  const checked = checkNumber('options.hangTimeout', ms, SHORTEST_LOOK, MAX_TIMER);
   if (blockedAfter !== Number.POSITIVE_INFINITY && checked < blockedAfter)
     throw badRange('options.hangTimeout', `at least blockedAfter, ${blockedAfter}`, ms);
   return checked;

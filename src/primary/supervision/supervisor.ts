@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Codec, codecs } from '../../channel/codec.js';
-import type { Request } from '../../channel/protocol.js';
+import type { RequestEntry } from '../../channel/protocol.js';
 import { BallermannError } from '../../errors.js';
 import * as listeners from '../listening/listeners.js';
 import { takeReport } from '../liveness/hang-report.js';
@@ -38,7 +38,7 @@ const ONE_SIGNAL = 100;
 export interface Host {
   /** Who answers what replicas ask of the primary. */
   readonly relay: {
-    request(replica: ReplicaProcess, request: Request): void;
+    request(replica: ReplicaProcess, request: RequestEntry): void;
     withdraw(replica: ReplicaProcess, id: number): void;
     forget(replica: ReplicaProcess): void;
   };
@@ -278,7 +278,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const wasUp = replica.state === 'up';
     const stopped = replica.stop(reason, this.settings.shutdown);
     if (wasUp) {
-      child.stopping();
+      child.markStopping();
       this.#watch.remove(replica);
       this.#tell((observer) => observer.leaving(replica, successor)); // no longer among up(): a refresh leaves it out
     }
@@ -295,7 +295,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   #start(child: Child, settings: SupervisorSettings): void {
-    child.starting();
+    child.markStarting();
     child.mayBeDebugged = mayBeDebugged(settings.execArgv, { ...process.env, ...settings.env });
     child.replica = startProcess(child, settings, this.#owner, (error) => this.#refused(child, error));
     if (child.replica === undefined || child.mayBeDebugged) return;
@@ -305,64 +305,63 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly #owner: ProcessOwner = {
     counters: this.counters,
     slotSettings: this.slotSettings,
-    ready: (replica) => {
-      const child = this.#children.of(replica);
-      if (child === undefined) return;
-      child.isUp();
-      if (!child.mayBeDebugged) this.#watch.add(replica);
-      child.takeOver?.(replica);
-      child.takeOver = undefined;
-      this.#tell((observer) => observer.up(replica));
-      child.attempt.end();
-      this.reports.announce('up', {
-        id: child.id,
-        pid: replica.pid,
-        incarnation: child.incarnation,
-      });
-      this.#starts.left(child);
-    },
+    ready: (replica) => this.#withChildOf(replica, (child) => this.#ready(child, replica)),
     exited: (replica, exit) => {
       forget(replica);
       this.#watch.remove(replica);
       this.#host.relay.forget(replica);
-      const child = this.#children.of(replica);
-      if (child !== undefined) this.#childExited(child, replica, exit);
+      this.#withChildOf(replica, (child) => this.#childExited(child, replica, exit));
     },
-    stuck: (replica) => {
-      const child = this.#children.of(replica);
-      if (child !== undefined) this.reports.stuck(child);
-    },
+    stuck: (replica) => this.#withChildOf(replica, (child) => this.reports.stuck(child)),
     leaving: (replica, reason) => {
-      const child = this.#children.of(replica);
-      if (child !== undefined && replica.state !== 'stopping') void this.#stop(child, replica, reason);
+      if (replica.state !== 'stopping')
+        this.#withChildOf(replica, (child) => void this.#stop(child, replica, reason));
     },
     castFailed: (error) => this.reports.announce('castFailed', error),
-    dropped: (replica, what) => {
-      const child = this.#children.of(replica);
-      if (child !== undefined) this.reports.dropped(child, what);
-    },
+    dropped: (replica, what) => this.#withChildOf(replica, (child) => this.reports.dropped(child, what)),
     requested: (replica, request) => this.#host.relay.request(replica, request),
     withdrawn: (replica, id) => this.#host.relay.withdraw(replica, id),
   };
 
-  #setBlocked(replica: ReplicaProcess, blocked: boolean, ms: number): void {
+  /** Nothing is to be done where the child is gone: it was retired, and stuck or refused. */
+  #withChildOf(replica: ReplicaProcess, act: (child: Child) => void): void {
     const child = this.#children.of(replica);
-    if (child === undefined) return;
-    replica.blocked = blocked;
-    this.#tell((observer) => observer.turned(replica));
-    this.reports.announce(blocked ? 'blocked' : 'unblocked', blockedEvent(child, replica, ms));
+    if (child !== undefined) act(child);
+  }
+
+  #ready(child: Child, replica: ReplicaProcess): void {
+    child.markUp();
+    if (!child.mayBeDebugged) this.#watch.add(replica);
+    child.takeOver?.(replica);
+    child.takeOver = undefined;
+    this.#tell((observer) => observer.up(replica));
+    child.attempt.end();
+    this.reports.announce('up', {
+      id: child.id,
+      pid: replica.pid,
+      incarnation: child.incarnation,
+    });
+    this.#starts.left(child);
+  }
+
+  #setBlocked(replica: ReplicaProcess, blocked: boolean, ms: number): void {
+    this.#withChildOf(replica, (child) => {
+      replica.blocked = blocked;
+      this.#tell((observer) => observer.turned(replica));
+      this.reports.announce(blocked ? 'blocked' : 'unblocked', blockedEvent(child, replica, ms));
+    });
   }
 
   #hung(replica: ReplicaProcess, ms: number): void {
-    const child = this.#children.of(replica);
-    if (child === undefined) return;
-    const event = blockedEvent(child, replica, ms);
-    const end = (report?: string): void => {
-      this.reports.announce('hung', { ...event, report });
-      replica.kill();
-    };
-    if (child.report === undefined) end();
-    else void takeReport(replica, child.report).then(end);
+    this.#withChildOf(replica, (child) => {
+      const event = blockedEvent(child, replica, ms);
+      const end = (report?: string): void => {
+        this.reports.announce('hung', { ...event, report });
+        replica.kill();
+      };
+      if (child.report === undefined) end();
+      else void takeReport(replica, child.report).then(end);
+    });
   }
 
   /**

@@ -18,7 +18,7 @@ const GRACE = 50;
 export class Requests {
   readonly #codec: Codec;
   readonly #outbox: Outbox<ToPrimary>;
-  readonly #pending = new Map<number, Request>();
+  readonly #pending = new Map<number, PendingRequest>();
   #lastId = 0;
 
   constructor(codec: Codec, outbox: Outbox<ToPrimary>) {
@@ -42,7 +42,7 @@ export class Requests {
         if (cancelled) this.#outbox.post(fixed(['cancel', id]));
       };
       const what = { kind, target };
-      const request = new Request(what, options, { resolve, reject, settled });
+      const request = new PendingRequest(what, options, { resolve, reject, settled });
       this.#pending.set(id, request);
       try {
         this.#send(id, kind, target, payload, options);
@@ -102,7 +102,7 @@ interface Caller {
 }
 
 /** One request whose caller waits; settles once. */
-class Request implements Expiring {
+class PendingRequest implements Expiring {
   readonly #what: Asked;
   readonly #timeout: number;
   readonly #signal: AbortSignal | undefined;
