@@ -16,6 +16,9 @@ function odd(options: Parameters<typeof start>[0] = {}): Promise<Supervisor> {
   return start({ exec: fixture('odd.mjs'), replicas: 1, ...options });
 }
 
+/** Of failures; undefined stands for a success. */
+type Codes = Set<string | undefined>;
+
 function nested(depth: number): unknown {
   let value: unknown = 1;
   for (let i = 0; i < depth; i++) value = { in: value };
@@ -110,7 +113,9 @@ for (const serialization of serializations) {
         () => undefined,
         ({ code }: Failure) => code,
       );
-    const [sent, replied] = [new Set<string | undefined>(), new Set<string | undefined>()];
+    const sent: Codes = new Set();
+    const replied: Codes = new Set();
+    const asked: Codes = new Set();
     const limit = deepest(serialization === 'json' ? JSON.stringify : serialize);
     const around = Array.from({ length: 60 }, (_, i) => limit + 5 - i); // the batch needs a little more stack than the call
     for (const depth of [...around, 100, limit >> 1, (3 * limit) >> 2, 1_000_000]) {
@@ -118,16 +123,17 @@ for (const serialization of serializations) {
       const message = codeOf(pool.call({ op: 'echo', value: [], deep: nested(depth) }));
       const between = neighbour();
       const reply = codeOf(pool.call({ op: 'nested', depth: Math.min(depth, 100_000) }));
+      const relayed = codeOf(pool.call({ op: 'ask', depth: Math.min(depth, 100_000) }));
       assert.equal(await Promise.all([before, between, neighbour()]), [pid, pid, pid]);
+      asked.add(await relayed);
       sent.add(await message);
       replied.add(await reply);
     }
-    assert.ok(sent.has(undefined) && replied.has(undefined), 'some are carried');
-    sent.delete(undefined);
-    replied.delete(undefined);
+    for (const codes of [sent, replied, asked]) assert.ok(codes.delete(undefined), 'some are carried');
     sent.delete('ERR_REMOTE'); // V8's serializer needs more stack to read than to write
     assert.equal([...sent], ['ERR_INVALID_ARG_TYPE']);
     assert.equal([...replied], ['ERR_REMOTE']);
+    assert.equal([...asked], ['ERR_REMOTE']);
     await isWell(pool, pid);
   });
 }
