@@ -1,90 +1,320 @@
 /**
- * The forms in which work reaches a server: an HTTP/1.1 request with its response, an HTTP/2 stream, an upgrade (or
- * CONNECT) with its socket. Here is all that differs between them.
+ * One object for each piece of work that reaches a server: an HTTP/1.1 request, an HTTP/2 stream, an upgrade or CONNECT.
+ *
+ * It is owned by its connection, and in one stage at a time: held, running, or neither (refused). Both end by `end()`, which
+ * does nothing the second time, so whoever knows first may call it: an event of Node's, the end of the connection, or
+ * a look at `isOver`, for the events that are missing. They are where a script has removed listeners or detached the
+ * socket, where an answer waits behind another one in a pipeline, and for an HTTP/2 stream whose body nobody reads.
  */
 
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Connection } from './connection.js';
+import { endSoon } from './ending.js';
+import { endIfEndless } from './endless.js';
 
-/** NGHTTP2_REFUSED_STREAM: nothing has run, the client may send it again (RFC 9113, 8.7). node:http2 is not loaded for it. */
+/** HTTP/2 error codes (RFC 9113, 7). node:http2 is not loaded for them. */
 const REFUSED_STREAM = 7;
+const CANCEL = 8;
 
-export type RequestArguments = [request: IncomingMessage, response: ServerResponse];
-export type UpgradeArguments = [request: IncomingMessage, socket: Socket, head: Buffer];
-export type StreamArguments = [stream: ServerHttp2Stream, ...rest: unknown[]];
+/** ms for which a client may go on sending after its upgrade was refused: closed at once, it might lose the answer. */
+const LINGER = 1_000;
 
-/** An event of a server that brings work, by its name. */
-export type Arrival =
-  | readonly [event: 'request' | 'checkContinue' | 'checkExpectation', args: RequestArguments]
-  | readonly [event: 'upgrade' | 'connect', args: UpgradeArguments]
-  | readonly [event: 'stream', args: StreamArguments];
+const UPGRADE_REFUSED =
+  'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
 
-/** What a request is answered by, where it is no upgrade. */
-export type Answer = ServerResponse | ServerHttp2Stream;
-
-export function isUpgrade(event: string): boolean {
-  return event === 'upgrade' || event === 'connect';
-}
+const ARRIVAL = Symbol('ballermann.arrival');
 
 /** What closes when the work is over, or when its client has gone. */
-export function carrierOf([event, args]: Arrival): ServerResponse | Socket | ServerHttp2Stream {
-  return event === 'stream' ? args[0] : args[1];
+type Carrier = EventEmitter & { readonly destroyed: boolean; [ARRIVAL]?: Arrival | undefined };
+
+export type Emit = (this: Server, event: string, ...args: unknown[]) => boolean;
+
+/** Those that are held, or those that run. */
+export interface Stage {
+  delete(arrival: Arrival): void;
 }
 
-/** The response of an HTTP/1.1 request; undefined in the other forms. */
-export function responseOf([event, args]: Arrival): ServerResponse | undefined {
-  switch (event) {
-    case 'stream':
-    case 'upgrade':
-    case 'connect':
-      return undefined;
-    default:
-      return args[1];
+export abstract class Arrival {
+  readonly connection: Connection | undefined;
+  protected abstract readonly carrier: Carrier;
+  readonly #server: Server;
+  readonly #event: string;
+  readonly #args: readonly unknown[];
+  #stage: Stage | undefined;
+  #isOurs = false;
+  #isEnded = false;
+
+  constructor(server: Server, event: string, args: readonly unknown[], connection: Connection | undefined) {
+    this.#server = server;
+    this.#event = event;
+    this.#args = args;
+    this.connection = connection;
+  }
+
+  /** From now on its connection owns it, and what closes with it ends it. */
+  begin(): void {
+    this.carrier[ARRIVAL] = this;
+    this.carrier.on('close', closed);
+    this.connection?.add(this);
+  }
+
+  /** It is in that stage from now on, and in no other. */
+  enter(stage: Stage): void {
+    this.#stage?.delete(this);
+    this.#stage = stage;
+  }
+
+  /** It is over, or its client has gone. Calling it again does nothing. */
+  end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.carrier[ARRIVAL] = undefined;
+    this.#stage?.delete(this);
+    this.connection?.delete(this);
+    this.ended();
+  }
+
+  /** Calls the listeners of the server; errors are theirs from now on. @returns whether there are any. */
+  run(emit: Emit): boolean {
+    if (this.#isOurs) this.carrier.off('error', ignore);
+    this.#isOurs = false;
+    return emit.call(this.#server, this.#event, ...this.#args);
+  }
+
+  /** Whether Node says so, with or without an event. */
+  abstract get isOver(): boolean;
+
+  /** Answers in the server's stead that there is no room now. */
+  refuse(): void {
+    this.own();
+    if (!this.isOver) this.answerUnavailable();
+  }
+
+  /** Until it runs nobody else listens for errors. */
+  own(): void {
+    if (this.#isOurs) return;
+    this.#isOurs = true;
+    this.carrier.on('error', ignore);
+  }
+
+  protected abstract answerUnavailable(): void;
+
+  protected ended(): void {}
+
+  /** Whether it goes on only when its client sends more of the request, or reads more of the answer. */
+  get waitsForClient(): boolean {
+    return false;
+  }
+
+  /** Its client is not waited for any longer. */
+  giveUp(): void {}
+
+  /** Where its answer has no end of its own, and the client will connect again, it ends. */
+  endIfEndless(): void {}
+
+  /** Tells the client that its connection ends with this answer, or that it does not. */
+  announceEnd(_isLast: boolean): void {}
+}
+
+/** HTTP/1.1. Over with its response: finished, or closed with the connection. */
+class RequestArrival extends Arrival {
+  protected readonly carrier: ServerResponse;
+  readonly #request: IncomingMessage;
+
+  constructor(server: Server, event: string, args: [IncomingMessage, ServerResponse]) {
+    super(server, event, args, Connection.of(args[0].socket));
+    [this.#request, this.carrier] = args;
+  }
+
+  get isOver(): boolean {
+    return (
+      this.carrier.destroyed || this.carrier.writableFinished || this.#request.socket?.destroyed === true
+    );
+  }
+
+  protected answerUnavailable(): void {
+    this.carrier.writeHead(503, { 'Retry-After': '1', 'Content-Length': '0' }).end();
+  }
+
+  override get waitsForClient(): boolean {
+    if (this.carrier.socket === null) return false; // it waits for the answer before it (pipelining)
+    return isAwaited(this.#request, this.#request.complete) || isUnread(this.carrier);
+  }
+
+  override giveUp(): void {
+    this.#request.socket.destroy();
+  }
+
+  override endIfEndless(): void {
+    endIfEndless(this.carrier);
+  }
+
+  override announceEnd(isLast: boolean): void {
+    if (!this.carrier.headersSent) this.carrier.shouldKeepAlive = !isLast;
   }
 }
 
-/** Whether it is an HTTP/2 stream in the form of a request, as its server passes it on. */
-export function isOfStream([event, args]: Arrival): boolean {
-  return event !== 'stream' && args[0].httpVersionMajor === 2;
+/**
+ * HTTP/2. Over with its answer as a request of HTTP/1.1 is, whoever goes on reading or sending its body; or when it is closed.
+ * One by CONNECT, a WebSocket for instance, is a tunnel: over when its handler has returned.
+ */
+class StreamArrival extends Arrival {
+  protected readonly carrier: ServerHttp2Stream;
+  readonly #isTunnel: boolean;
+
+  constructor(server: Server, event: string, args: [ServerHttp2Stream, ...unknown[]]) {
+    super(server, event, args, Connection.of(args[0].session));
+    this.carrier = args[0];
+    this.#isTunnel = (args[1] as Record<string, unknown> | undefined)?.[':method'] === 'CONNECT';
+  }
+
+  /** Node ends the writable side of a HEAD request before anybody has answered it. */
+  get isOver(): boolean {
+    const { destroyed, closed: isClosed, headersSent, writableFinished } = this.carrier;
+    return destroyed || isClosed || (headersSent && writableFinished);
+  }
+
+  protected override ended(): void {
+    if (!this.carrier.destroyed) this.connection?.leaveOpen(this.carrier);
+  }
+
+  override run(emit: Emit): boolean {
+    if (!this.#isTunnel) return super.run(emit);
+    try {
+      return super.run(emit);
+    } finally {
+      this.end();
+    }
+  }
+
+  /** Node closes a stream whose answer is sent and whose body nobody has begun to read. */
+  protected answerUnavailable(): void {
+    this.carrier.respond({ ':status': 503, 'retry-after': '1' }, { endStream: true });
+  }
+
+  /** Says that nothing has run and the client may send it again (RFC 9113, 8.7). */
+  reject(): void {
+    this.own(); // Node makes an error of the code, for the side that sends it too
+    this.carrier.close(REFUSED_STREAM);
+  }
+
+  override get waitsForClient(): boolean {
+    return isAwaited(this.carrier, this.carrier.readableEnded) || isUnread(this.carrier);
+  }
+
+  override giveUp(): void {
+    this.carrier.close(CANCEL);
+  }
+
+  override endIfEndless(): void {
+    endIfEndless(this.carrier);
+  }
 }
 
-/** Whether the client has gone. A response that waits behind another of its connection is not told so. */
-export function isGone(arrival: Arrival): boolean {
-  const [event, args] = arrival;
-  return carrierOf(arrival).destroyed || (event !== 'stream' && args[0].socket.destroyed);
+/** An upgrade, or CONNECT, of HTTP/1.1. Over when its handler has returned: nobody could say when the talk that follows is. */
+class UpgradeArrival extends Arrival {
+  /** Node may give the script a stream of its own around the socket. */
+  protected readonly carrier: Duplex;
+  readonly #socket: Socket;
+  #hasRun = false;
+
+  constructor(server: Server, event: string, args: [IncomingMessage, Duplex, Buffer]) {
+    super(server, event, args, Connection.of(args[0].socket));
+    this.#socket = args[0].socket;
+    this.carrier = args[1];
+  }
+
+  /** A client that has closed its side wants no other protocol any more. */
+  get isOver(): boolean {
+    return this.carrier.destroyed || this.#socket.destroyed || this.#socket.readableEnded;
+  }
+
+  protected override ended(): void {
+    if (!this.#hasRun) endSoon(this.#socket);
+  }
+
+  override run(emit: Emit): boolean {
+    this.#hasRun = true;
+    try {
+      return super.run(emit);
+    } finally {
+      this.end();
+    }
+  }
+
+  /** Node has left the socket to us: nobody reads from it, so nobody would see that the client closes it. */
+  protected answerUnavailable(): void {
+    this.carrier.end(UPGRADE_REFUSED);
+    this.carrier.resume();
+    const timer = setTimeout(() => this.#socket.destroy(), LINGER).unref();
+    this.#socket.once('close', () => clearTimeout(timer));
+  }
 }
 
-/** Whether a running request goes on only when its client sends more of it, or reads more of the answer. */
-export function waitsForClient(answer: Answer): boolean {
-  const isStream = 'sentHeaders' in answer;
-  if (!isStream && answer.socket === null) return false; // it waits for the answer before it (pipelining)
-  const body = isStream ? answer : answer.req;
-  const isWhole = isStream ? answer.readableEnded : answer.req.complete;
-  const isReading = body.readableFlowing === true || body.listenerCount('readable') > 0;
-  if (!isWhole && isReading && body.readableLength === 0) return true;
+/**
+ * @returns undefined for all other events, and where it was seen before: a server may pass on what it has got, as one of
+ * HTTP/2 emits its streams as requests.
+ */
+export function arrivalOf(server: Server, event: string, args: unknown[]): Arrival | undefined {
+  switch (event) {
+    case 'request':
+    case 'checkContinue':
+    case 'checkExpectation': {
+      const exchange = args as [IncomingMessage, ServerResponse];
+      return isHttp1(server, exchange[0]) && isNew(exchange[1])
+        ? new RequestArrival(server, event, exchange)
+        : undefined;
+    }
+    case 'upgrade':
+    case 'connect': {
+      const exchange = args as [IncomingMessage, Duplex, Buffer];
+      return isHttp1(server, exchange[0]) && isNew(exchange[1])
+        ? new UpgradeArrival(server, event, exchange)
+        : undefined;
+    }
+    case 'stream': {
+      const stream = args as [ServerHttp2Stream, ...unknown[]];
+      return isHttp(server) && isNew(stream[0]) ? new StreamArrival(server, event, stream) : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+export function isStream(arrival: Arrival): arrival is StreamArrival {
+  return arrival instanceof StreamArrival;
+}
+
+/** By a method that only HTTP/1 servers have, or only HTTP/2 servers: others have events of the same names too. */
+export function isHttp(server: Server): boolean {
+  return 'closeIdleConnections' in server || 'updateSettings' in server;
+}
+
+function isHttp1(server: Server, request: IncomingMessage): boolean {
+  return isHttp(server) && request.httpVersionMajor !== 2;
+}
+
+function isNew(carrier: Carrier): boolean {
+  return carrier[ARRIVAL] === undefined && !carrier.destroyed;
+}
+
+/** Whether somebody reads the body and has read all that has come. */
+function isAwaited(body: IncomingMessage | ServerHttp2Stream, isWhole: boolean): boolean {
+  const isRead = body.readableFlowing === true || body.listenerCount('readable') > 0;
+  return !isWhole && isRead && body.readableLength === 0;
+}
+
+function isUnread(answer: ServerResponse | ServerHttp2Stream): boolean {
   return answer.writableLength > 0 || (answer.writableEnded && !answer.writableFinished);
 }
 
-/** Answers in the server's stead that there is no room now. */
-export function refuse([event, args]: Arrival): void {
-  switch (event) {
-    case 'stream':
-      args[0].respond({ ':status': 503, 'retry-after': '1' }, { endStream: true });
-      return;
-    case 'upgrade':
-    case 'connect':
-      args[1].end(
-        'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
-      );
-      return;
-    default:
-      args[1].writeHead(503, { 'Retry-After': '1', 'Content-Length': '0' }).end();
-  }
+/** One listener for all. */
+function closed(this: Carrier): void {
+  this[ARRIVAL]?.end();
 }
 
-/** Says that the stream has not run, and has not been seen by the script. */
-export function refuseStream(stream: ServerHttp2Stream): void {
-  stream.on('error', () => {}); // Node makes one of the code, for the side that sends it too
-  stream.close(REFUSED_STREAM);
-}
+function ignore(): void {}

@@ -4,7 +4,9 @@
  */
 
 import type { ServerResponse } from 'node:http';
-import type { Answer } from './arrivals.js';
+import type { ServerHttp2Stream } from 'node:http2';
+
+type Answer = ServerResponse | ServerHttp2Stream;
 
 const TYPE = /^text\/event-stream\s*(?:;|$)/i;
 
@@ -21,6 +23,7 @@ export function endIfEndless(answer: Answer): void {
     answer.on('error', ignore); // the script may write once more before it learns of the end
     answer.end();
   } else if (isPoll(answer)) {
+    answer.on('error', ignore);
     answer.writeHead(200, { 'Content-Type': 'text/plain; charset=UTF-8' }).end(CLOSE_PACKET);
     answer.writeHead = () => answer; // engine.io may do so once more
   }

@@ -1,20 +1,18 @@
 /** The requests that wait for the end of a window: in order, so many at most, none for longer than it may. */
 
 import { AsyncResource } from 'node:async_hooks';
-import type { Server } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { type Arrival, carrierOf, isGone, isUpgrade } from './arrivals.js';
+import type { Arrival, Emit, Stage } from './arrivals.js';
+import type { Connection } from './connection.js';
+import type { RunningRequests } from './running-requests.js';
 
-export class HeldRequest extends AsyncResource {
-  readonly server: Server;
-  readonly arrival: Arrival;
+/** It goes on in the asynchronous context in which it came. */
+class Held extends AsyncResource {
   /** When it came (ms). */
   readonly since = performance.now();
 
-  constructor(server: Server, arrival: Arrival) {
-    super('BallermannHeldRequest'); // it goes on in the asynchronous context in which it came
-    this.server = server;
-    this.arrival = arrival;
+  constructor() {
+    super('BallermannHeldRequest');
   }
 }
 
@@ -25,62 +23,62 @@ export interface HoldLimits {
   readonly maxHoldTime: number;
 }
 
-export class HeldRequests {
+export class HeldRequests implements Stage {
   readonly #limits: HoldLimits;
-  readonly #refuse: (held: HeldRequest) => void;
-  readonly #waiting = new Set<HeldRequest>();
+  readonly #held = new Map<Arrival, Held>();
   #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  #isClosed = false;
 
-  /** @param refuse is given those that were held for too long. */
-  constructor(limits: HoldLimits, refuse: (held: HeldRequest) => void) {
+  constructor(limits: HoldLimits) {
     this.#limits = limits;
-    this.#refuse = refuse;
   }
 
   get size(): number {
-    return this.#waiting.size;
+    return this.#held.size;
   }
 
-  /** False where there is no room. */
-  add(server: Server, arrival: Arrival): boolean {
-    if (this.#closed || this.#waiting.size >= this.#limits.maxHeldRequests) return false;
-    const held = new HeldRequest(server, arrival);
-    this.#waiting.add(held);
-    this.#watch(held);
-    if (this.#timer === undefined) this.#expireLater(this.#limits.maxHoldTime);
-    return true;
+  /** Whether one of that connection is held. */
+  has(connection: Connection | undefined): boolean {
+    for (const arrival of connection?.arrivals ?? []) if (this.#held.has(arrival)) return true;
+    return false;
   }
 
-  /** The first, which is held no longer; undefined where there is none whose client is still there. */
-  take(): HeldRequest | undefined {
-    for (const held of this.#waiting) {
-      this.#waiting.delete(held);
-      if (!isGone(held.arrival)) return held;
+  /** Refuses it where there is no room. */
+  add(arrival: Arrival): void {
+    if (this.#isClosed || this.#held.size >= this.#limits.maxHeldRequests) {
+      arrival.refuse();
+      return;
     }
-    return undefined;
+    this.#held.set(arrival, new Held());
+    arrival.enter(this);
+    arrival.own();
+    if (this.#timer === undefined) this.#expireLater(this.#limits.maxHoldTime);
+  }
+
+  delete(arrival: Arrival): void {
+    this.#held.delete(arrival);
+  }
+
+  /** Runs them in order, until a window is open again. */
+  run(running: RunningRequests, emit: Emit): void {
+    for (const [arrival, held] of this.#held) {
+      if (arrival.isOver) arrival.end();
+      else if (running.admit(arrival)) held.runInAsyncScope(() => arrival.run(emit));
+      else return;
+    }
   }
 
   /** Refuses those that wait and takes no more. */
   close(): void {
-    this.#closed = true;
+    this.#isClosed = true;
     this.#refuseUntil(Number.POSITIVE_INFINITY);
-  }
-
-  /** A client that goes is forgotten. */
-  #watch(held: HeldRequest): void {
-    const { arrival } = held;
-    const carrier = carrierOf(arrival);
-    carrier.once('close', () => this.#waiting.delete(held));
-    // Node has taken its own listener off the socket, and the server's handler has not put one on it yet.
-    if (isUpgrade(arrival[0])) carrier.on('error', ignore);
   }
 
   #expireLater(ms: number): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#refuseUntil(performance.now() - this.#limits.maxHoldTime);
-      for (const { since } of this.#waiting) {
+      for (const { since } of this.#held.values()) {
         this.#expireLater(Math.max(1, since + this.#limits.maxHoldTime - performance.now()));
         break;
       }
@@ -89,12 +87,10 @@ export class HeldRequests {
 
   /** Refuses those that came by then. */
   #refuseUntil(time: number): void {
-    for (const held of this.#waiting) {
-      if (held.since > time) break;
-      this.#waiting.delete(held);
-      if (!isGone(held.arrival)) this.#refuse(held);
+    for (const [arrival, { since }] of this.#held) {
+      if (since > time) break;
+      this.#held.delete(arrival);
+      arrival.refuse();
     }
   }
 }
-
-function ignore(): void {}

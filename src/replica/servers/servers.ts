@@ -6,65 +6,34 @@
  * of the script, and without loading http or http2 into a replica that does not serve.
  */
 
-import type { EventEmitter } from 'node:events';
 import type { ServerHttp2Session } from 'node:http2';
 import { Server, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Segment } from '../../memory/segment.js';
-import type { Mailbox, Stretch } from '../messages/mailbox.js';
-import {
-  type Answer,
-  type Arrival,
-  carrierOf,
-  isOfStream,
-  isUpgrade,
-  refuse,
-  refuseStream,
-  responseOf,
-  waitsForClient,
-} from './arrivals.js';
-import { Connection, Connections } from './connections.js';
-import { endIfEndless } from './endless.js';
+import type { Mailbox } from '../messages/mailbox.js';
+import { type Arrival, arrivalOf, type Emit, isHttp, isStream } from './arrivals.js';
+import { Connection } from './connection.js';
+import { Connections } from './connections.js';
 import { HeldRequests, type HoldLimits } from './held-requests.js';
-import { acceptWaiting } from './listening.js';
+import { RunningRequests } from './running-requests.js';
+import { stopListening } from './stop-listening.js';
 
 /** ms between two looks at the connections while the replica stops. */
 const LOOK = 20;
 
-const OWNER = Symbol('ballermann.owner');
-const BEGUN = Symbol('ballermann.begun');
-
-/** What a request came with: a response, an HTTP/2 stream, a socket. */
-interface Carrier extends EventEmitter {
-  readonly destroyed: boolean;
-  /** Undefined before it was seen; null where there is no connection of ours, or none any more. */
-  [OWNER]?: Connection | null;
-  /** What the mailbox counts the request in while it runs. */
-  [BEGUN]?: Stretch | undefined;
-}
-
-type Emit = (this: Server, event: string, ...args: unknown[]) => boolean;
+/** Of a request that has not come in `requestTimeout`. */
+const REQUEST_TIMEOUT = 'ERR_HTTP_REQUEST_TIMEOUT';
 
 export class Servers {
-  readonly #mailbox: Mailbox;
-  readonly #words: Int32Array;
-  readonly #windowsWord: number;
-  readonly #requestsWord: number;
-  readonly #begunWord: number;
+  readonly #running: RunningRequests;
   readonly #held: HeldRequests;
-  readonly #connections: Connections;
+  readonly #connections = new Connections();
   readonly #listening = new Set<Server>();
   readonly #listened: () => void;
-  /** What is being answered; of upgrades nothing. */
-  readonly #answers = new Set<Answer & Carrier>();
   /** `emit` as it was. */
-  readonly #emit: Emit;
-  /** A listener of carriers; one for all. */
-  readonly #closed: (this: Carrier) => void;
+  readonly #emit = Server.prototype.emit as Emit;
   #hasListened = false;
-  #running = 0;
-  #begun = 0;
   /** Of the looks at the connections; undefined while the replica does not stop. */
   #looking: NodeJS.Timeout | undefined;
 
@@ -73,39 +42,19 @@ export class Servers {
    * @param listened is called when a server listens, wherever and however.
    */
   constructor(segment: Segment, slot: number, mailbox: Mailbox, limits: HoldLimits, listened: () => void) {
-    const { layout } = segment.addon;
+    this.#running = new RunningRequests(segment, slot, mailbox);
+    this.#held = new HeldRequests(limits);
     this.#listened = listened;
-    this.#mailbox = mailbox;
-    this.#words = segment.words;
-    this.#windowsWord = segment.slotWord(slot, layout.slotWindows);
-    this.#requestsWord = segment.slotWord(slot, layout.slotRequests);
-    this.#begunWord = segment.slotWord(slot, layout.slotBegun);
-    this.#held = new HeldRequests(limits, ({ arrival }) => this.#refuse(arrival));
-    this.#connections = new Connections(({ queued }) => {
-      if (queued !== undefined) for (const response of queued) this.#over(response as Carrier);
-    });
-    this.#emit = Server.prototype.emit as Emit;
-    const servers = this;
-    this.#closed = function (this: Carrier): void {
-      servers.#over(this);
-    };
     this.#watch();
   }
 
   /** The last window has ended. */
   resumed(): void {
     try {
-      while (this.#held.size > 0 && this.#claim()) {
-        const held = this.#held.take();
-        if (held === undefined) {
-          this.#giveBack();
-          return;
-        }
-        held.runInAsyncScope(() => this.#run(held.server, held.arrival));
-      }
+      this.#held.run(this.#running, this.#emit);
     } finally {
       // A handler has thrown, and the script may live on after that.
-      if (this.#held.size > 0 && !this.#isWindow) setImmediate(() => this.resumed());
+      if (this.#held.size > 0 && !this.#running.isWindow) setImmediate(() => this.resumed());
     }
   }
 
@@ -121,7 +70,7 @@ export class Servers {
     this.#connections.announceEnd();
     this.#looking = setInterval(() => {
       // In the same turn of the event loop, after its reading.
-      setImmediate(() => this.#endSome(performance.now() >= othersUntil, stalledAfter));
+      setImmediate(() => this.#connections.look(performance.now() >= othersUntil, stalledAfter));
     }, LOOK);
   }
 
@@ -141,33 +90,25 @@ export class Servers {
     this.#held.close();
   }
 
-  /** After `stop`: resolves when no connection is left. */
+  /** After `stop`: resolves when no connection is left, and what the script has not closed has told it of its end. */
   async connectionsEnded(): Promise<void> {
     while (this.#connections.size > 0) await sleep(LOOK);
+    for (const server of this.#listening) server.close();
   }
 
-  get #isWindow(): boolean {
-    return Atomics.load(this.#words, this.#windowsWord) !== 0;
-  }
-
-  /** Whether a request runs, waits, or may still come. */
+  /** After `stop`: whether a request runs, waits, or may still come. */
   get isServing(): boolean {
-    return this.#running > 0 || this.#held.size > 0 || this.#connections.isServing;
-  }
-
-  #endSome(others: boolean, stalledAfter: number): void {
-    for (const answer of this.#answers) {
-      endIfEndless(answer);
-      if (waitsForClient(answer)) answer[OWNER]?.giveUp(answer, stalledAfter);
-    }
-    this.#connections.end(others, stalledAfter);
+    return this.#running.size > 0 || this.#held.size > 0 || this.#connections.isServing;
   }
 
   #watch(): void {
     const servers = this;
     const emit = this.#emit;
     Server.prototype.emit = function (this: Server, event: string, ...args: unknown[]): boolean {
-      if (servers.#sees(this, event, args)) return true;
+      const arrival = arrivalOf(this, event, args);
+      if (arrival !== undefined) return servers.#take(arrival);
+      if (servers.#isHeldUp(event, args)) return true;
+      servers.#note(this, event, args);
       try {
         return emit.call(this, event, ...args);
       } finally {
@@ -176,147 +117,58 @@ export class Servers {
     } as Server['emit'];
   }
 
-  /** Whether the listeners are not to be called now: the request is held, or it has been dealt with. */
-  #sees(server: Server, event: string, args: unknown[]): boolean {
+  /** Runs it, or holds it in a window, or refuses it. @returns whether it has been dealt with, as `emit` does. */
+  #take(arrival: Arrival): boolean {
+    if (isStream(arrival) && arrival.connection?.ending?.refusesStreams) {
+      arrival.reject();
+      return true;
+    }
+    arrival.begin();
+    if (this.#held.size === 0 && this.#running.admit(arrival)) return arrival.run(this.#emit);
+    this.#held.add(arrival);
+    return true;
+  }
+
+  /** Whether Node would give up a client that waits for the end of a window here. */
+  #isHeldUp(event: string, args: unknown[]): boolean {
+    if (this.#held.size === 0) return false;
     switch (event) {
-      case 'request':
-      case 'checkContinue':
-      case 'checkExpectation':
-      case 'upgrade':
-      case 'connect':
-      case 'stream':
-        return isHttp(server) && this.#arrives(server, [event, args] as unknown as Arrival);
-      case 'connection':
-        if (isTls(server)) this.#connections.addEncrypted(args[0] as Socket);
-        else this.#connections.add(server, args[0] as Socket);
-        return false;
-      case 'secureConnection':
-        this.#connections.addSecured(server, args[0] as Socket);
-        return false;
-      case 'session':
-        if (isHttp(server)) this.#connections.addSession(args[0] as ServerHttp2Session);
-        return false;
-      case 'listening':
-        this.#hasListened = true;
-        this.#listening.add(server);
-        if (this.#looking !== undefined) stopListening(server);
-        return false;
-      case 'close':
-        this.#listening.delete(server);
-        return false;
+      case 'timeout':
+        return this.#held.has(Connection.of(args[0] as object));
+      case 'clientError':
+        return (
+          (args[0] as NodeJS.ErrnoException).code === REQUEST_TIMEOUT &&
+          this.#held.has(Connection.of(args[1] as object))
+        );
       default:
         return false;
     }
   }
 
-  /** Begins a request and answers false, or holds, refuses or runs it and answers true. */
-  #arrives(server: Server, arrival: Arrival): boolean {
-    const [event, args] = arrival;
-    const carrier: Carrier = carrierOf(arrival);
-    // A server may pass on what has been seen: an HTTP/2 server emits its streams as requests, for one.
-    if (carrier[OWNER] !== undefined || carrier.destroyed || isOfStream(arrival)) return false;
-    const connection = Connection.of(event === 'stream' ? args[0].session : args[0].socket);
-    carrier[OWNER] = connection ?? null;
-    if (event === 'stream' && connection?.refusesStreams === true) {
-      refuseStream(args[0]);
-      return true;
-    }
-    connection?.begins(responseOf(arrival));
-    if (!isUpgrade(event)) carrier.on('close', this.#closed);
-    if (this.#held.size > 0 || !this.#claim()) {
-      if (!this.#held.add(server, arrival)) this.#refuse(arrival);
-      return true;
-    }
-    if (isUpgrade(event)) {
-      this.#upgrade(server, arrival);
-      return true;
-    }
-    this.#answers.add(carrier as Answer);
-    carrier[BEGUN] = this.#begin();
-    return false;
-  }
-
-  /** Runs what was held. It is counted already. */
-  #run(server: Server, arrival: Arrival): void {
-    const [event, args] = arrival;
-    if (isUpgrade(event)) return this.#upgrade(server, arrival);
-    const carrier: Carrier = carrierOf(arrival);
-    this.#answers.add(carrier as Answer);
-    carrier[BEGUN] = this.#begin();
-    this.#emit.call(server, event, ...args);
-  }
-
-  /** Runs until its handler returns: nobody could say when the talk that follows is over. */
-  #upgrade(server: Server, arrival: Arrival): void {
-    const [event, args] = arrival;
-    const stretch = this.#begin();
-    const carrier: Carrier = carrierOf(arrival);
-    carrier[OWNER]?.upgrades();
-    try {
-      this.#emit.call(server, event, ...args);
-    } finally {
-      carrier[OWNER]?.ends(carrier);
-      this.#giveBack();
-      this.#mailbox.finish(stretch);
+  #note(server: Server, event: string, args: unknown[]): void {
+    switch (event) {
+      case 'connection':
+        if (isTls(server)) this.#connections.addEncrypted(args[0] as Socket);
+        else this.#connections.add(args[0] as Socket);
+        break;
+      case 'secureConnection':
+        this.#connections.addSecured(args[0] as Socket);
+        break;
+      case 'session':
+        if (isHttp(server)) this.#connections.addSession(args[0] as ServerHttp2Session);
+        break;
+      case 'listening':
+        this.#hasListened = true;
+        this.#listening.add(server);
+        if (this.#looking !== undefined) stopListening(server);
+        break;
+      case 'close':
+        this.#listening.delete(server);
+        break;
     }
   }
-
-  #refuse(arrival: Arrival): void {
-    if (isUpgrade(arrival[0])) (carrierOf(arrival) as Carrier)[OWNER]?.ends(carrierOf(arrival));
-    refuse(arrival);
-  }
-
-  /** Counts a request, and then looks whether it may run: a window is opened first and counts afterwards. */
-  #claim(): boolean {
-    Atomics.store(this.#words, this.#requestsWord, ++this.#running);
-    if (!this.#isWindow) return true;
-    this.#giveBack();
-    return false;
-  }
-
-  #giveBack(): void {
-    Atomics.store(this.#words, this.#requestsWord, --this.#running);
-  }
-
-  #begin(): Stretch {
-    this.#begun = (this.#begun + 1) | 0;
-    Atomics.store(this.#words, this.#begunWord, this.#begun);
-    return this.#mailbox.begin();
-  }
-
-  /** A request is over, or its client has gone while it was held. Calling it again does nothing. */
-  #over(carrier: Carrier): void {
-    carrier[OWNER]?.ends(carrier);
-    carrier[OWNER] = null;
-    const stretch = carrier[BEGUN];
-    if (stretch === undefined) return;
-    carrier[BEGUN] = undefined;
-    this.#answers.delete(carrier as Answer);
-    this.#giveBack();
-    this.#mailbox.finish(stretch);
-  }
-}
-
-/** By a method that only HTTP/1 servers have, or only HTTP/2 servers: others have events of the same names too. */
-function isHttp(server: Server): boolean {
-  return 'closeIdleConnections' in server || 'updateSettings' in server;
 }
 
 function isTls(server: Server): boolean {
   return 'setSecureContext' in server;
-}
-
-/**
- * Closes the listening socket. A server's own close() would cut the idle connections of an HTTP server at once, the
- * one on which a request is just coming among them. Where the script calls it later, it has nothing to do any more.
- */
-function stopListening(server: Server): void {
-  if (!server.listening) return;
-  acceptWaiting(server);
-  const closed = new Promise((resolve) => server.once('close', resolve));
-  Server.prototype.close.call(server);
-  server.close = (callback?: (error?: Error) => void): Server => {
-    if (callback !== undefined) void closed.then(() => callback());
-    return server;
-  };
 }

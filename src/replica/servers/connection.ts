@@ -1,0 +1,115 @@
+/**
+ * A connection of a server: it owns what has arrived on it. What ends the connection ends all of that, since Node does not
+ * tell each of them.
+ */
+
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Arrival } from './arrivals.js';
+import { Ending } from './ending.js';
+
+const CONNECTION = Symbol('ballermann.connection');
+
+interface Owned {
+  [CONNECTION]?: Connection;
+}
+
+export type Protocol =
+  /** HTTP/1.1 without a request as yet, or between two, or with some. */
+  | 'http1'
+  | 'http2'
+  /** Not ours to know: an upgraded connection, or one of a plain TCP server, which may hand it on to one of HTTP still. */
+  | 'other';
+
+export class Connection {
+  /** Any Duplex that the script has handed to its server as a connection. */
+  readonly socket: Socket;
+  /** Requests that are held, running, or refused and not gone. */
+  readonly arrivals = new Set<Arrival>();
+  session: ServerHttp2Session | undefined;
+  /** How it is brought to its end; undefined while the replica does not stop. */
+  ending: Ending | undefined;
+  /** Bytes read by the end of the last request: what has come since is the beginning of the next. */
+  bytesSeen: number;
+  #leftOpen: Set<ServerHttp2Stream> | undefined;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    this.bytesSeen = socket.bytesRead;
+    (socket as Owned)[CONNECTION] = this;
+  }
+
+  /** Of a socket, or of an HTTP/2 session; undefined where it came to no server of ours. */
+  static of(carrier: object | null | undefined): Connection | undefined {
+    return (carrier as Owned | null | undefined)?.[CONNECTION];
+  }
+
+  /** By what Node has on it now: servers hand connections to one another, and an upgrade takes the parser off. */
+  get protocol(): Protocol {
+    if (this.session !== undefined) return 'http2';
+    return (this.socket as { parser?: object | null }).parser ? 'http1' : 'other';
+  }
+
+  /** Sent to another process is closed as well: Node takes its handle then, and says nothing. */
+  get isClosed(): boolean {
+    return this.socket.destroyed || (this.socket as { _handle?: unknown })._handle === null;
+  }
+
+  /** Streams that are over and not closed: tunnels, and those whose body nobody reads any more. */
+  get leftOpen(): readonly ServerHttp2Stream[] {
+    if (this.#leftOpen === undefined) return [];
+    for (const stream of this.#leftOpen) if (stream.destroyed) this.#leftOpen.delete(stream);
+    return [...this.#leftOpen];
+  }
+
+  leaveOpen(stream: ServerHttp2Stream): void {
+    this.#leftOpen ??= new Set();
+    this.#leftOpen.add(stream);
+    stream.once('close', () => this.#leftOpen?.delete(stream));
+  }
+
+  begin(session: ServerHttp2Session): void {
+    this.session = session;
+    (session as Owned)[CONNECTION] = this;
+    this.ending?.announce();
+  }
+
+  add(arrival: Arrival): void {
+    if (this.ending !== undefined) {
+      // The last one says so: Node drops what waits behind an answer that does.
+      this.last?.announceEnd(false);
+      arrival.announceEnd(true);
+    }
+    this.arrivals.add(arrival);
+  }
+
+  delete(arrival: Arrival): void {
+    this.arrivals.delete(arrival);
+    this.bytesSeen = this.socket.bytesRead;
+  }
+
+  /** The last that has arrived of those that are not over. */
+  get last(): Arrival | undefined {
+    let last: Arrival | undefined;
+    for (const arrival of this.arrivals) last = arrival;
+    return last;
+  }
+
+  /** From now on it ends when it is idle. */
+  announceEnd(): void {
+    this.ending = new Ending(this);
+    this.last?.announceEnd(true);
+    this.ending.announce();
+  }
+
+  /** Ends what is over, though no event has said so. */
+  sweep(): void {
+    for (const arrival of this.arrivals) if (arrival.isOver) arrival.end();
+  }
+
+  /** It is closed, or not a connection of its own any more. */
+  end(): void {
+    for (const arrival of this.arrivals) arrival.end();
+    delete (this.socket as Owned)[CONNECTION];
+  }
+}
