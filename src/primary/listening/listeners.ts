@@ -16,13 +16,7 @@ import {
 import type { Segment } from '../../memory/segment.js';
 import { OUR_KEY } from '../replicas/node-sockets.js';
 import { BalancedListener, giveIndexBack, takeIndex } from './balanced.js';
-import {
-  type BindFailure,
-  bind,
-  canBind,
-  listenAndAccept,
-  listenWithoutAccepting,
-} from './listening-socket.js';
+import { acceptFrom, type BindFailure, bind, canBind, listenWithoutAccepting } from './listening-socket.js';
 import { separateQueries } from './node-queries.js';
 import { numberOf } from './owners.js';
 import { type StickyKey, StickyListener } from './sticky.js';
@@ -130,8 +124,10 @@ function bySticky(
   query: ListenQuery,
   sticky: StickyKey,
 ): Sharing | BindFailure {
-  const socket = bind(query, segment.addon, (bound) => listenAndAccept(bound, query));
-  return 'errno' in socket ? socket : new StickyListener(key, socket, segment, sticky);
+  const { addon } = segment;
+  const socket = bind(query, addon, (bound) => listenWithoutAccepting(bound, query, addon));
+  if ('errno' in socket) return socket;
+  return new StickyListener(key, socket, segment, sticky, () => acceptFrom(socket, query, addon));
 }
 
 function answered(worker: Worker, seq: number, accepted: boolean): void {

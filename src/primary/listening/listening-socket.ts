@@ -86,9 +86,13 @@ export function listenWithoutAccepting(
   return addon.listen(fd, lengthOf(backlog));
 }
 
-/** The primary itself accepts, in `onconnection`. @returns 0 or the negative errno. */
-export function listenAndAccept(socket: ListeningSocket, { backlog }: ListenQuery): number {
-  return socket.listen(lengthOf(backlog));
+/** A handle of its own by which the primary accepts, in `onconnection`, until that is closed: the socket goes on listening. */
+export function acceptFrom(
+  { fd }: ListeningSocket,
+  { backlog }: ListenQuery,
+  addon: Addon,
+): ListeningSocket | Refusal {
+  return fromDescriptor(fd, addon, (copy) => copy.listen(lengthOf(backlog)));
 }
 
 /** For `send`, whose types do not know that Node's internal handles can be sent. */
@@ -116,7 +120,7 @@ function listening(
   return { errno, address, isBusy: true };
 }
 
-/** Of the primary, which keeps it. */
+/** Of the primary, which keeps it: the handle has a duplicate. */
 function fromDescriptor(
   fd: number,
   addon: Addon,

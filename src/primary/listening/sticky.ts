@@ -8,7 +8,12 @@ import type { Worker } from 'node:cluster';
 import type { ListenQuery } from '../../channel/listening.js';
 import { SlotState } from '../../memory/addon.js';
 import type { Segment } from '../../memory/segment.js';
-import { type ConnectionHandle, type ListeningSocket, sendable } from './listening-socket.js';
+import {
+  type BindFailure,
+  type ConnectionHandle,
+  type ListeningSocket,
+  sendable,
+} from './listening-socket.js';
 
 /** Where a connection comes from. Without an address: a Unix socket. */
 export interface Remote {
@@ -43,17 +48,26 @@ export class StickyListener {
   readonly #places = new Map<Worker, number>();
   /** Sent, and not answered. */
   readonly #underWay = new Map<number, Handover>();
+  readonly #acceptFrom: () => ListeningSocket | BindFailure;
+  /** Undefined while a connection waits that no replica takes: the next ones stay in the backlog. */
+  #accepting: ListeningSocket | undefined;
   #waiting: Omit<Handover, 'worker'>[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(key: string, socket: ListeningSocket, segment: Segment, keyOf: StickyKey) {
+  /** @param acceptFrom makes the handle by which connections of `socket` are accepted. */
+  constructor(
+    key: string,
+    socket: ListeningSocket,
+    segment: Segment,
+    keyOf: StickyKey,
+    acceptFrom: () => ListeningSocket | BindFailure,
+  ) {
     this.#key = key;
     this.#socket = socket;
     this.#segment = segment;
     this.#keyOf = keyOf;
-    socket.onconnection = (error, connection) => {
-      if (error === 0) this.#accept(connection);
-    };
+    this.#acceptFrom = acceptFrom;
+    this.#startAccepting();
   }
 
   add(worker: Worker, place: number, { seq }: ListenQuery, data: unknown): void {
@@ -88,7 +102,23 @@ export class StickyListener {
     for (const { connection } of [...this.#waiting, ...this.#underWay.values()]) connection.close();
     this.#waiting = [];
     this.#underWay.clear();
+    this.#stopAccepting();
     this.#socket.close();
+  }
+
+  #startAccepting(): void {
+    if (this.#accepting !== undefined) return;
+    const handle = this.#acceptFrom();
+    if ('errno' in handle) return this.#tryLater(); // without a free descriptor nobody can accept
+    this.#accepting = handle;
+    handle.onconnection = (error, connection) => {
+      if (error === 0) this.#accept(connection);
+    };
+  }
+
+  #stopAccepting(): void {
+    this.#accepting?.close();
+    this.#accepting = undefined;
   }
 
   #accept(connection: ConnectionHandle): void {
@@ -131,11 +161,17 @@ export class StickyListener {
   /** For a replica that serves, or for the end of the window. */
   #wait({ connection, key }: Omit<Handover, 'worker'>): void {
     this.#waiting.push({ connection, key });
+    this.#stopAccepting();
+    this.#tryLater();
+  }
+
+  #tryLater(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       const waiting = this.#waiting;
       this.#waiting = [];
       for (const one of waiting) this.#give(one);
+      if (this.#waiting.length === 0) this.#startAccepting();
     }, RETRY);
   }
 }
