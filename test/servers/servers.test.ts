@@ -8,7 +8,6 @@ import { balance, ping, type SupervisorOptions } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WebSocket } from 'ws';
-import { ownSegment } from '#src/primary/replicas/slots.js';
 import { deferred, pidAt, watch } from '../support/gate.js';
 import { next, until } from '../support/helpers.js';
 import { Folder, later } from '../support/processes.js';
@@ -21,6 +20,7 @@ import {
   type Kind,
   Raw,
   Session2,
+  slotWord,
   Web,
 } from '../support/web.js';
 import {
@@ -49,17 +49,6 @@ async function overTls(
     session: session ?? (await ticket)[0],
     isReused,
   };
-}
-
-/** A word of the first replica's slot in the segment. */
-function slotWord(field: 'slotRequests' | 'slotBegun'): number {
-  const { segment } = ownSegment();
-  const { layout } = segment.addon;
-  for (let slot = 1; slot < layout.slotCount; slot++) {
-    if (segment.words[segment.slotWord(slot, layout.slotPid)] !== 0)
-      return segment.words[segment.slotWord(slot, layout[field])] as number;
-  }
-  throw new Error('no slot is taken');
 }
 
 /** The replica has read all that was sent to it before: a request that came with it has been held by then. */

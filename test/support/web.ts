@@ -15,6 +15,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import autocannon, { type Instance, type Result } from 'autocannon';
 import { type Balancer, balance, ping, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
+import { ownSegment } from '#src/primary/replicas/slots.js';
 import { type Deferred, deferred } from './gate.js';
 import { fixture } from './helpers.js';
 import { Diary, Folder, later } from './processes.js';
@@ -35,7 +36,7 @@ export type Kind =
   | 'expect'
   | 'throws';
 
-const secrets = { KEY: path('servers/key.pem'), CERT: path('servers/cert.pem') };
+export const secrets = { KEY: path('servers/key.pem'), CERT: path('servers/cert.pem') };
 
 function path(name: string): string {
   return fileURLToPath(fixture(name));
@@ -232,6 +233,17 @@ export class Raw implements Disposable {
   [Symbol.dispose](): void {
     this.socket.destroy();
   }
+}
+
+/** A word of the first replica's slot in the segment. */
+export function slotWord(field: 'slotRequests' | 'slotBegun'): number {
+  const { segment } = ownSegment();
+  const { layout } = segment.addon;
+  for (let slot = 1; slot < layout.slotCount; slot++) {
+    if (segment.words[segment.slotWord(slot, layout.slotPid)] !== 0)
+      return segment.words[segment.slotWord(slot, layout[field])] as number;
+  }
+  throw new Error('no slot is taken');
 }
 
 /** 100 connections that send as fast as they are answered, until `stop`. */

@@ -1,17 +1,10 @@
-/**
- * One object for each piece of work that reaches a server: an HTTP/1.1 request, an HTTP/2 stream, an upgrade or CONNECT.
- *
- * It is owned by its connection, and in one stage at a time: held, running, or neither (refused). Both end by `end()`, which
- * does nothing the second time, so whoever knows first may call it: an event of Node's, the end of the connection, or
- * a look at `isOver`, for the events that are missing. They are where a script has removed listeners or detached the
- * socket, where an answer waits behind another one in a pipeline, and for an HTTP/2 stream whose body nobody reads.
- */
+/** The forms in which work reaches a server, and what ends it in each: here is all that differs between them. */
 
-import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { Arrival, type Emit, isNew } from './arrival.js';
 import { Connection } from './connection.js';
 import { endSoon } from './ending.js';
 import { endIfEndless } from './endless.js';
@@ -25,100 +18,6 @@ const LINGER = 1_000;
 
 const UPGRADE_REFUSED =
   'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
-
-const ARRIVAL = Symbol('ballermann.arrival');
-
-/** What closes when the work is over, or when its client has gone. */
-type Carrier = EventEmitter & { readonly destroyed: boolean; [ARRIVAL]?: Arrival | undefined };
-
-export type Emit = (this: Server, event: string, ...args: unknown[]) => boolean;
-
-/** Those that are held, or those that run. */
-export interface Stage {
-  delete(arrival: Arrival): void;
-}
-
-export abstract class Arrival {
-  readonly connection: Connection | undefined;
-  protected abstract readonly carrier: Carrier;
-  readonly #server: Server;
-  readonly #event: string;
-  readonly #args: readonly unknown[];
-  #stage: Stage | undefined;
-  #isOurs = false;
-  #isEnded = false;
-
-  constructor(server: Server, event: string, args: readonly unknown[], connection: Connection | undefined) {
-    this.#server = server;
-    this.#event = event;
-    this.#args = args;
-    this.connection = connection;
-  }
-
-  /** From now on its connection owns it, and what closes with it ends it. */
-  begin(): void {
-    this.carrier[ARRIVAL] = this;
-    this.carrier.on('close', closed);
-    this.connection?.add(this);
-  }
-
-  /** It is in that stage from now on, and in no other. */
-  enter(stage: Stage): void {
-    this.#stage?.delete(this);
-    this.#stage = stage;
-  }
-
-  /** It is over, or its client has gone. Calling it again does nothing. */
-  end(): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
-    this.carrier[ARRIVAL] = undefined;
-    this.#stage?.delete(this);
-    this.connection?.delete(this);
-    this.ended();
-  }
-
-  /** Calls the listeners of the server; errors are theirs from now on. @returns whether there are any. */
-  run(emit: Emit): boolean {
-    if (this.#isOurs) this.carrier.off('error', ignore);
-    this.#isOurs = false;
-    return emit.call(this.#server, this.#event, ...this.#args);
-  }
-
-  /** Whether Node says so, with or without an event. */
-  abstract get isOver(): boolean;
-
-  /** Answers in the server's stead that there is no room now. */
-  refuse(): void {
-    this.own();
-    if (!this.isOver) this.answerUnavailable();
-  }
-
-  /** Until it runs nobody else listens for errors. */
-  own(): void {
-    if (this.#isOurs) return;
-    this.#isOurs = true;
-    this.carrier.on('error', ignore);
-  }
-
-  protected abstract answerUnavailable(): void;
-
-  protected ended(): void {}
-
-  /** Whether it goes on only when its client sends more of the request, or reads more of the answer. */
-  get waitsForClient(): boolean {
-    return false;
-  }
-
-  /** Its client is not waited for any longer. */
-  giveUp(): void {}
-
-  /** Where its answer has no end of its own, and the client will connect again, it ends. */
-  endIfEndless(): void {}
-
-  /** Tells the client that its connection ends with this answer, or that it does not. */
-  announceEnd(_isLast: boolean): void {}
-}
 
 /** HTTP/1.1. Over with its response: finished, or closed with the connection. */
 class RequestArrival extends Arrival {
@@ -256,8 +155,8 @@ class UpgradeArrival extends Arrival {
 }
 
 /**
- * @returns undefined for all other events, and where it was seen before: a server may pass on what it has got, as one of
- * HTTP/2 emits its streams as requests.
+ * @returns undefined for all other events, and where it was seen before: a server of HTTP/2, for one,
+ * emits its streams as requests.
  */
 export function arrivalOf(server: Server, event: string, args: unknown[]): Arrival | undefined {
   switch (event) {
@@ -298,10 +197,6 @@ function isHttp1(server: Server, request: IncomingMessage): boolean {
   return isHttp(server) && request.httpVersionMajor !== 2;
 }
 
-function isNew(carrier: Carrier): boolean {
-  return carrier[ARRIVAL] === undefined && !carrier.destroyed;
-}
-
 /** Whether somebody reads the body and has read all that has come. */
 function isAwaited(body: IncomingMessage | ServerHttp2Stream, isWhole: boolean): boolean {
   const isRead = body.readableFlowing === true || body.listenerCount('readable') > 0;
@@ -311,10 +206,3 @@ function isAwaited(body: IncomingMessage | ServerHttp2Stream, isWhole: boolean):
 function isUnread(answer: ServerResponse | ServerHttp2Stream): boolean {
   return answer.writableLength > 0 || (answer.writableEnded && !answer.writableFinished);
 }
-
-/** One listener for all. */
-function closed(this: Carrier): void {
-  this[ARRIVAL]?.end();
-}
-
-function ignore(): void {}

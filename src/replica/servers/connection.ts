@@ -5,7 +5,7 @@
 
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Arrival } from './arrivals.js';
+import type { Arrival } from './arrival.js';
 import { Ending } from './ending.js';
 
 const CONNECTION = Symbol('ballermann.connection');

@@ -1,8 +1,9 @@
 /** The open connections of a replica's servers. */
 
 import type { ServerHttp2Session } from 'node:http2';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import type { Duplex } from 'node:stream';
 import { Connection } from './connection.js';
 import { Heads } from './heads.js';
 
@@ -17,6 +18,8 @@ export class Connections {
   /** Those of TLS servers below TLS, and above it: what has no counterpart above is in its handshake. */
   readonly #encrypted = new Set<Socket>();
   readonly #secured = new Set<Socket>();
+  /** Streams that are no sockets, given to a server as connections: some socket of another server carries them. */
+  readonly #injected = new Set<Duplex>();
   #sweeping: NodeJS.Timeout | undefined;
   /** When the end was announced (ms); undefined before. */
   #endingSince: number | undefined;
@@ -26,6 +29,7 @@ export class Connections {
     const known = Connection.of(socket); // of a server in front, which looks at the first bytes
     if (known !== undefined) this.#forget(known);
     keepWhileOpen(this.#encrypted, socket);
+    if (!(socket instanceof Socket)) keepWhileOpen(this.#injected, socket);
   }
 
   addSecured(socket: Socket): void {
@@ -38,6 +42,7 @@ export class Connections {
     if (Connection.of(socket) !== undefined) return;
     const connection = new Connection(socket);
     this.#open.add(connection);
+    if (!(socket instanceof Socket)) keepWhileOpen(this.#injected, socket);
     socket.once('close', () => this.#forget(connection));
     if (this.#endingSince !== undefined) connection.announceEnd();
     this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP).unref();
@@ -56,8 +61,15 @@ export class Connections {
   /** After `announceEnd`: ends what can end. @param others and @param stalledAfter as in `Look`. */
   look(others: boolean, stalledAfter: number): void {
     this.#sweep();
-    const look = { others, stalledAfter, heads: new Heads() };
+    const look = { others: others && !this.#mayCarryRequests, stalledAfter, heads: new Heads() };
     for (const { ending } of this.#open) ending?.look(look);
+  }
+
+  /** Nobody says which connection carries an injected one. */
+  get #mayCarryRequests(): boolean {
+    if (this.#injected.size === 0) return false;
+    for (const { arrivals } of this.#open) if (arrivals.size > 0) return true;
+    return false;
   }
 
   /** After `announceEnd`: whether one is left that may bring another request. */
@@ -73,8 +85,8 @@ export class Connections {
 
   /** Finds what is closed, and what is over, where a script has taken our listeners off or Node has told nobody. */
   #sweep(): void {
-    for (const sockets of [this.#encrypted, this.#secured])
-      for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
+    for (const streams of [this.#encrypted, this.#secured, this.#injected])
+      for (const stream of streams) if (stream.destroyed) streams.delete(stream as Socket);
     for (const connection of this.#open) {
       if (connection.isClosed) this.#forget(connection);
       else connection.sweep();
@@ -89,7 +101,7 @@ export class Connections {
   }
 }
 
-function keepWhileOpen(sockets: Set<Socket>, socket: Socket): void {
-  sockets.add(socket);
-  socket.once('close', () => sockets.delete(socket));
+function keepWhileOpen<Stream extends Duplex>(open: Set<Stream>, stream: Stream): void {
+  open.add(stream);
+  stream.once('close', () => open.delete(stream));
 }

@@ -82,9 +82,9 @@ export class Ending {
     }
     this.#endTunnels(others);
     if (this.#hasBegun) {
-      if (isStalled)
-        this.#cut(); // it does not read our last words
-      else this.#closeUnread();
+      this.#closeUnread();
+      // It does not read our last words. A tunnel may be silent for a while.
+      if (isStalled && (others || connection.leftOpen.length === 0)) this.#cut();
     } else if (connection.arrivals.size > 0) {
       this.#quietSince = performance.now();
     } else if (others || (connection.protocol !== 'other' && (isStalled || this.#isQuiet(heads)))) {

@@ -2,7 +2,7 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import { performance } from 'node:perf_hooks';
-import type { Arrival, Emit, Stage } from './arrivals.js';
+import type { Arrival, Emit, Stage } from './arrival.js';
 import type { Connection } from './connection.js';
 import type { RunningRequests } from './running-requests.js';
 

@@ -5,7 +5,7 @@
 
 import type { Segment } from '../../memory/segment.js';
 import type { Mailbox, Stretch } from '../messages/mailbox.js';
-import type { Arrival, Stage } from './arrivals.js';
+import type { Arrival, Stage } from './arrival.js';
 
 export class RunningRequests implements Stage {
   readonly #mailbox: Mailbox;
