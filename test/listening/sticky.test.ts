@@ -21,9 +21,9 @@ import { hash } from '#src/primary/listening/sticky.js';
 import { safely } from '#src/primary/listening/sticky-key.js';
 import { standStill, stopped } from '../support/failing.js';
 import { upPids, watch } from '../support/gate.js';
-import { fixture, killed, next, tally, until } from '../support/helpers.js';
+import { fixture, killed, next, tally, times, until } from '../support/helpers.js';
 import { answerOf, HOST } from '../support/listening.js';
-import { Folder } from '../support/processes.js';
+import { Folder, openFiles } from '../support/processes.js';
 
 async function servers(options: Partial<SupervisorOptions> = {}) {
   const listening = next<[Worker, Address]>(cluster, 'listening');
@@ -213,17 +213,32 @@ test('a replica cannot answer for a connection that another one was sent', async
   assert.ok(upPids(running.supervisor).includes(await answered)); // else nobody would have it any more
 });
 
-test('in a window connections wait', async () => {
+test('in a window connections wait in the backlog, and the primary keeps none of those that leave', async () => {
   await using running = await servers();
   await using _pool = await balance(running.supervisor, 'sticky');
-  let waiting: Promise<number> | undefined;
+  await served(running.port);
+  const open = () => openFiles(process.pid).length;
+  let waiting: Promise<number>[] = [];
   await applyWithin('sticky', async () => {
-    waiting = served(running.port);
-    const state = watch(waiting);
-    await sleep(200); // it could have been answered by now
+    const before = open();
+    const leaving = times(30, () => connect(running.port, HOST).on('error', () => {}));
+    await Promise.all(leaving.map((socket) => once(socket, 'connect')));
+    await sleep(200); // they could have been accepted by now
+    assert.ok(
+      open() - before <= 30 + 1,
+      `${open() - before} descriptors for the 30 that the clients have here`,
+    );
+    for (const socket of leaving) socket.destroy();
+    await until(
+      () => open() - before <= 1,
+      () => `${open() - before} descriptors left`,
+    );
+    waiting = times(5, () => served(running.port));
+    const state = watch(Promise.any(waiting));
+    await sleep(200);
     assert.not(state.settled);
   });
-  assert.ok(upPids(running.supervisor).includes((await waiting) as number));
+  for (const pid of await Promise.all(waiting)) assert.ok(upPids(running.supervisor).includes(pid));
 });
 
 test('the end of the supervisor closes the port', async () => {

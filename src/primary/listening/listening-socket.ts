@@ -91,7 +91,7 @@ export function acceptFrom(
   { fd }: ListeningSocket,
   { backlog }: ListenQuery,
   addon: Addon,
-): ListeningSocket | Refusal {
+): ListeningSocket | BindFailure {
   return fromDescriptor(fd, addon, (copy) => copy.listen(lengthOf(backlog)));
 }
 
