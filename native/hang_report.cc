@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <node.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include <cerrno>
 #include <csignal>
@@ -11,7 +12,6 @@
 #include <fstream>
 #include <memory>
 #include <system_error>
-#include <thread>
 
 namespace ballermann {
 namespace {
@@ -25,7 +25,7 @@ struct Reporter {
   v8::Isolate* isolate = v8::Isolate::GetCurrent();
   std::string path;
   int ends[2] = {-1, -1};  // of the pipe: reads, writes
-  std::thread thread;
+  uv_thread_t thread;
 
   ~Reporter() {
     for (const int end : ends)
@@ -83,7 +83,8 @@ void write_report(v8::Isolate* isolate, void* data) noexcept {
   std::rename(part.c_str(), reporter.path.c_str());
 }
 
-void wait_for_signals(Reporter* reporter) {
+void wait_for_signals(void* data) {
+  Reporter* reporter = static_cast<Reporter*>(data);
   for (char byte = 0;;) {
     const ssize_t count = read(reporter->ends[0], &byte, 1);
     if (count < 0 && errno == EINTR) continue;
@@ -103,7 +104,7 @@ void stop(void* data) {
   std::signal(SIGURG, SIG_IGN);
   pipe_end = -1;
   [[maybe_unused]] const ssize_t written = write(reporter->ends[1], &kEnd, 1);
-  reporter->thread.join();
+  uv_thread_join(&reporter->thread);
   delete reporter;
 }
 
@@ -116,11 +117,8 @@ void report_on_signal(Napi::Env env, const std::string& path) {
   for (const int end : reporter->ends) check(fcntl(end, F_SETFD, FD_CLOEXEC), "fcntl(FD_CLOEXEC)");
   // A flood of signals must not stop the handler.
   check(fcntl(reporter->ends[1], F_SETFL, O_NONBLOCK), "fcntl(O_NONBLOCK)");
-  try {
-    reporter->thread = std::thread(wait_for_signals, reporter.get());
-  } catch (const std::system_error& error) {
-    throw std::system_error(error.code(), "a thread for hang reports");
-  }
+  const int error = uv_thread_create(&reporter->thread, wait_for_signals, reporter.get());
+  if (error != 0) throw std::system_error(-error, std::generic_category(), "a thread for hang reports");
   pipe_end = reporter->ends[1];
   napi_add_env_cleanup_hook(env, stop, reporter.get());
   reporter.release();  // stop() has it now

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "layout.hpp"
+#include "old_glibc.hpp"
 
 namespace ballermann {
 

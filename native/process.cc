@@ -1,10 +1,7 @@
 #include "process.hpp"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -12,11 +9,12 @@
 #include <sys/prctl.h>
 #endif
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <string>
+
+#include "old_glibc.hpp"
 
 namespace ballermann {
 namespace {
@@ -25,6 +23,7 @@ namespace {
 // is loaded.
 constexpr size_t kStackBytes = 128 * 1024;
 
+// @param error an errno, or libuv's number for it.
 Napi::Error system_error(Napi::Env env, const char* what, int error) {
   const Napi::Error failure =
       Napi::Error::New(env, std::string(what) + ": " + uv_strerror(uv_translate_sys_error(error)));
@@ -43,18 +42,26 @@ void ask_kernel() {
 // Without an event loop and without V8, so that nothing that JavaScript does can keep it. A change of user or
 // group makes the kernel forget what it was asked. The C library has each thread change its own, by a signal
 // that ends this poll with EINTR: so it is asked again then.
-void* wait_for_end(void* argument) {
+void wait_for_end(void* argument) {
   const int fd = static_cast<int>(reinterpret_cast<intptr_t>(argument));
   for (;;) {
     ask_kernel();
     pollfd end{fd, POLLHUP, 0};  // Linux would tell unasked
     if (poll(&end, 1, -1) < 0) {
       if (errno == EINTR || errno == EAGAIN) continue;
-      return nullptr;
+      return;
     }
     if (end.revents & POLLHUP) kill(getpid(), SIGKILL);
-    if (end.revents & POLLNVAL) return nullptr;  // somebody has closed it
+    if (end.revents & POLLNVAL) return;  // somebody has closed it
   }
+}
+
+bool is_pipe(int fd) {
+  uv_fs_t request;
+  const bool is_known = uv_fs_fstat(nullptr, &request, fd, nullptr) == 0;
+  const bool is_fifo = is_known && S_ISFIFO(request.statbuf.st_mode);
+  uv_fs_req_cleanup(&request);
+  return is_fifo;
 }
 
 }  // namespace
@@ -71,27 +78,22 @@ Lifeline make_lifeline(Napi::Env env) {
 }
 
 void die_with_lifeline(Napi::Env env, int fd) {
-  struct stat file {};
-  if (fstat(fd, &file) != 0 || !S_ISFIFO(file.st_mode)) {
-    throw Napi::Error::New(env, "file descriptor " + std::to_string(fd) + " is no lifeline");
-  }
+  if (!is_pipe(fd)) throw Napi::Error::New(env, "file descriptor " + std::to_string(fd) + " is no lifeline");
   fcntl(fd, F_SETFD, FD_CLOEXEC);  // a process that outlives this one is not to hold it
 
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, std::max<size_t>(kStackBytes, PTHREAD_STACK_MIN));
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  uv_thread_options_t options{};
+  options.flags = UV_THREAD_HAS_STACK_SIZE;
+  options.stack_size = kStackBytes;  // libuv gives more where the system wants more
   // The thread takes none of the signals that the application listens for.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t thread;
-  const int error =
-      pthread_create(&thread, &attributes, wait_for_end, reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
+  uv_thread_t thread;  // nobody joins it: it lasts as long as the process
+  const int error = uv_thread_create_ex(&thread, &options, wait_for_end,
+                                        reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_attr_destroy(&attributes);
-  if (error != 0) throw system_error(env, "pthread_create", error);
+  if (error != 0) throw system_error(env, "uv_thread_create_ex", error);
 }
 
 void leave_gone_terminal() {

@@ -24,8 +24,10 @@ linux('a refused prctl changes nothing; a refused thread fails the start with th
     });
   const supervisor = await refusing('prctl'); // the lifeline is left to it
   await supervisor.close();
-  const { message } = await rejects(refusing('thread'), 'ERR_START_FAILED');
-  assert.match(message, /a thread for hang reports: Resource temporarily unavailable/);
+  const reporter = await rejects(refusing('reporter'), 'ERR_START_FAILED');
+  assert.match(reporter.message, /a thread for hang reports: Resource temporarily unavailable/);
+  const lifeline = await rejects(refusing('lifeline'), 'ERR_START_FAILED');
+  assert.match(lifeline.message, /uv_thread_create_ex: resource temporarily unavailable/);
 });
 
 test.run();
