@@ -7,22 +7,29 @@
  * this. A Node comes from npm, headers included, and is kept in .matrix/ with a copy of the sources, in which
  * the addon and the compiled tests of that Node lie; remove that folder to get newer ones.
  */
-import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { delimiter, dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { withLock } from './lib/lock.js';
-import { npmCommand } from './lib/npm.js';
+import { installNode, SUPPORTED } from './lib/nodes.js';
+import { runSilently } from './lib/run-silently.js';
 import { runSuite } from './lib/suite.js';
 
-const SUPPORTED = ['20', '22', '24', '26'];
 /** What a tree makes for itself, and what is no source. */
-const NOT_COPIED = new Set(['.git', '.matrix', 'build', 'coverage', 'dist', 'node_modules', 'out']);
+const NOT_COPIED = new Set([
+  '.git',
+  '.matrix',
+  'build',
+  'coverage',
+  'dist',
+  'node_modules',
+  'out',
+  'prebuilds',
+]);
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const cache = join(root, '.matrix');
-const nodePackage = `node-${process.platform}-${process.arch}`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -62,7 +69,7 @@ async function runOn(version) {
     console.log(`=== Node ${node.version}`);
     const tree = copyTree(join(folder, 'tree'));
     const env = { ...process.env, PATH: `${dirname(node.path)}${delimiter}${process.env.PATH}` };
-    run(node.path, [join(tree, 'scripts', 'setup.js')], { cwd: tree, env });
+    runSilently(node.path, [join(tree, 'scripts', 'setup.js')], { cwd: tree, env });
     const result = await runSuite({ node: node.path, root: tree, env, parts: values.only });
     if (result.failures.length > 0) console.log(result.output.replace(/^/gm, `${version} | `));
     console.log(`=== Node ${node.version}: passed ${result.passed}, failed ${result.failed}`);
@@ -71,31 +78,6 @@ async function runOn(version) {
     console.log(`=== Node ${version}: ${error.message}`);
     return { version, passed: 0, failed: 1, failures: [error.message.split('\n')[0]], seconds: 0 };
   }
-}
-
-/** Gets a Node from npm, unless a whole one is there. */
-function installNode(version, folder) {
-  const found = installedNode(folder);
-  if (found !== undefined) return found;
-  rmSync(join(folder, 'node_modules'), { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  const options = ['--no-save', '--no-package-lock', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const [npm, args] = npmCommand(['install', '--prefix', folder, ...options, `${nodePackage}@${version}`]);
-  run(npm, args, { cwd: folder });
-  const installed = installedNode(folder);
-  if (installed === undefined) throw new Error(`${nodePackage}@${version} holds no Node that runs here`);
-  return installed;
-}
-
-/** Undefined where there is none, or one that was not written to its end. */
-function installedNode(folder) {
-  const directory = join(folder, 'node_modules', nodePackage);
-  const path = join(directory, 'bin', 'node');
-  if (!existsSync(path) || !existsSync(join(directory, 'include', 'node', 'node.h'))) return undefined;
-  const manifest = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
-  const version = manifest.version.replace(/^v/, ''); // some of the packages have it
-  const { stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' });
-  return stdout?.trim() === `v${version}` ? { version, path } : undefined;
 }
 
 /** Makes the sources of `tree` those of this one; what it has built and compiled stays. */
@@ -115,17 +97,6 @@ function copyTree(tree) {
   const packages = join(tree, 'node_modules');
   if (!existsSync(packages)) symlinkSync(join('..', '..', '..', 'node_modules'), packages);
   return tree;
-}
-
-/** Runs a command in silence. @throws an error with all that it said, if it fails. */
-function run(command, args, options) {
-  const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
-    ...options,
-    encoding: 'utf8',
-  });
-  if (status === 0) return;
-  const why = error?.message ?? signal ?? `exit code ${status}`;
-  throw new Error([`${[command, ...args].join(' ')}: ${why}`, stdout, stderr].join('\n').trimEnd());
 }
 
 function summarize() {

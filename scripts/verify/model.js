@@ -1,8 +1,9 @@
 /** Point 2: the protocol of a window across processes, as a Promela model, and mutants of it that must be caught. */
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { inParallel } from '../lib/in-parallel.js';
 import { catchEach } from './mutants.js';
-import { attempt, inParallel, run } from './process.js';
+import { attempt, run } from './process.js';
 
 export const packages = ['g++', 'spin'];
 

@@ -1,5 +1,5 @@
 /** Weakened variants, each of which has to be caught. */
-import { inParallel } from './process.js';
+import { inParallel } from '../lib/in-parallel.js';
 
 /**
  * Says of each mutant whether it was caught, and how. @throws where one was not.

@@ -60,20 +60,6 @@ export async function run(command, args, options) {
   return output;
 }
 
-/** Does `work` for each item, `jobs` at a time; the results in the order of the items. */
-export async function inParallel(jobs, items, work) {
-  const results = [];
-  let next = 0;
-  const worker = async () => {
-    while (next < items.length) {
-      const index = next++;
-      results[index] = await work(items[index]);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(jobs, items.length) }, worker));
-  return results;
-}
-
 function tail(output) {
   return output.split('\n').slice(-25).join('\n').slice(-4_000);
 }

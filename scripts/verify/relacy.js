@@ -2,9 +2,10 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { mutants, scenarios } from '../../test/native/relacy/scenarios.js';
+import { inParallel } from '../lib/in-parallel.js';
 import { deriveSmallRing } from './derive.js';
 import { catchEach } from './mutants.js';
-import { attempt, inParallel, run } from './process.js';
+import { attempt, run } from './process.js';
 
 /** Much to run, or (a mutant, which is soon caught) much to compile. */
 const OPTIMISED = '-O1';
