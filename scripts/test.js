@@ -7,7 +7,8 @@
  * What takes long and seldom breaks is in files named *.long.test.ts: they run where they are named, and with --long, which
  * runs nothing else.
  * As many files run at once as there are cores, 8 at most: with more, limits of a few hundred ms would be too short.
- * The report is what the last lines say, as JSON.
+ * A file that passes is one line; one that fails is told in full. The last line counts, the one before it says what was
+ * skipped. The report is what the last lines say, as JSON.
  */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -86,7 +87,7 @@ async function runFile(file) {
     else if (total > passed && end === 'exit code 0') problems.push('one of its before or after hooks threw');
   }
   const failed = total - passed + (problems.length > 0 ? 1 : 0);
-  return { file, output, problems, passed, failed, seconds: (performance.now() - started) / 1_000 };
+  return { file, output, problems, passed, failed, skipped, seconds: (performance.now() - started) / 1_000 };
 }
 
 /** Sums what uvu says at its end, which is once a run. */
@@ -110,17 +111,23 @@ function failedTests(output) {
   return [...stripVTControlCharacters(output).matchAll(/^ {3}FAIL .*$/gm)].map(([line]) => line.trim());
 }
 
-function report({ file, output, problems, passed, failed, seconds }) {
-  const verdict = failed === 0 ? 'ok' : 'FAILED';
-  const lines = [`--- ${relative(root, join(compiled, file))}`, output.trimEnd()];
-  for (const problem of problems) lines.push(`${file}: ${problem}`);
-  lines.push(`${verdict}: ${file}: ${passed} of ${passed + failed}, ${seconds.toFixed(1)} s`, '');
-  console.log(lines.join('\n'));
+function report({ file, output, problems, passed, failed, skipped, seconds }) {
+  const count = `${passed} of ${passed + failed}${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+  const line = `${file}: ${count}, ${seconds.toFixed(1)} s`;
+  if (failed === 0) {
+    console.log(`ok: ${line}`);
+    return;
+  }
+  const told = [`--- ${relative(root, join(compiled, file))}`, output.trimEnd()];
+  for (const problem of problems) told.push(`${file}: ${problem}`);
+  console.log([...told, `FAILED: ${line}`, ''].join('\n'));
 }
 
 function summarize() {
-  const passed = results.reduce((sum, result) => sum + result.passed, 0);
-  const failed = results.reduce((sum, result) => sum + result.failed, 0);
+  const sum = (key) => results.reduce((all, result) => all + result[key], 0);
+  const passed = sum('passed');
+  const failed = sum('failed');
+  const skipped = sum('skipped');
   const failures = [];
   if (files.length === 0) failures.push(`no test file matches: ${positionals.join(' ') || '*.test.js'}`);
   else if (passed + failed === 0) failures.push('not one test ran');
@@ -131,6 +138,7 @@ function summarize() {
     console.log(`failed: ${[file, ...reasons].join('\n  ')}`);
     failures.push(...reasons.map((reason) => `${file}: ${reason}`));
   }
+  if (skipped > 0) console.log(`${skipped} skipped`);
   console.log(`${passed} passed, ${failed} failed`);
   if (failures.length > 0) process.exitCode = 1;
   if (values.report !== undefined) {
