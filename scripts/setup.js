@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { missingCompiler } from './lib/compiler.js';
 import { ownHeaders } from './lib/headers.js';
 import { withLock } from './lib/lock.js';
 import { npmCommand } from './lib/npm.js';
@@ -49,6 +50,11 @@ function buildAddon() {
   const stampFile = at('build', 'ballermann.stamp');
   const stamp = addonStamp();
   if (existsSync(addon) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
+  const missing = missingCompiler();
+  if (missing !== undefined) {
+    console.error(`setup: ${missing}`);
+    process.exit(1);
+  }
   console.error('setup: building the addon');
   rmSync(stampFile, { force: true });
   const args = [at('node_modules', 'node-gyp', 'bin', 'node-gyp.js'), 'rebuild', '--jobs=max'];

@@ -1,8 +1,9 @@
-/** Finds and loads the C++ addon; the only place that knows where it lies. */
+/** Loads the C++ addon, and sees to it that all copies of this package in a process have one and the same. */
 
 import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads';
 import { BallermannError } from '../errors.js';
 import { packageFile } from '../package-files.js';
+import { addonFiles, advice, thisTarget } from './addon-files.js';
 
 /** Offsets and sizes in bytes, as native/layout.hpp states them. */
 export interface Layout {
@@ -135,8 +136,6 @@ export interface Acceptor {
 /** Of `Layout` and `Addon` that this module knows; as native/layout.hpp states it. */
 const VERSION = 4;
 
-const candidates = ['build/Release/ballermann.node', 'build/Debug/ballermann.node'];
-
 /** Of Node's environment data, which is there in this thread and in those that it starts: where to load the addon from. */
 const OF_ALL_COPIES = 'ballermann.addon';
 const ofThisCopy = (): string => `${OF_ALL_COPIES} of ${packageFile('')}`;
@@ -173,9 +172,8 @@ export function keepAddon(path: string): void {
 
 function load(): { addon: Addon; path: string } {
   const failures: unknown[] = [];
-  for (const place of places()) {
+  for (const path of places()) {
     try {
-      const path = place();
       const module = { exports: {} as Addon };
       process.dlopen(module, path);
       checkVersions(path, module.exports);
@@ -199,23 +197,21 @@ function checkVersions(path: string, { abi, layout }: Addon): void {
     : new Error(text);
 }
 
-function places(): (() => string)[] {
-  const own = candidates.map((path) => () => packageFile(path));
+/** In the order in which they are tried. What is not reached is not computed. */
+function* places(): Generator<string> {
   const shared = getEnvironmentData(OF_ALL_COPIES);
-  if (typeof shared === 'string') return [() => shared, ...own];
-  const kept = getEnvironmentData(ofThisCopy());
-  return typeof kept === 'string' ? [() => kept, ...own] : own;
+  if (typeof shared === 'string') yield shared;
+  const kept = shared === undefined ? getEnvironmentData(ofThisCopy()) : undefined;
+  if (typeof kept === 'string') yield kept;
+  for (const file of addonFiles(thisTarget())) yield packageFile(file);
 }
 
 function unavailable(failures: readonly unknown[]): BallermannError {
-  const lost = failures.find((error) => error instanceof BallermannError);
-  if (lost !== undefined) return lost;
   const isRefused = failures.some((error) => REFUSALS.has((error as { code?: string }).code));
   const text = isRefused
     ? 'this Node may not load addons: start it without --no-addons, and with --allow-addons and --allow-child-process ' +
       'where it has --permission'
-    : `no addon for Node ${process.version} on ${process.platform}-${process.arch}: run 'npm rebuild ballermann' ` +
-      '(it needs python3, make and a C++20 compiler)';
+    : advice(thisTarget());
   const cause = new AggregateError(failures, failures.map(String).join('; '));
   return new BallermannError('ERR_NATIVE_UNAVAILABLE', text, { cause });
 }
