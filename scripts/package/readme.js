@@ -2,16 +2,14 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Each begins with its name in a comment. */
+/** Each is a block whose first line names it, as on the pages of docs/. */
 const FILES = ['server.mjs', 'start.mjs', 'worker.mjs', 'main.mjs'];
 
 /** Puts them into a project, and drive.mjs, which runs them. */
 export function writeReadmeFiles(root, project) {
   const text = readFileSync(join(root, 'README.md'), 'utf8');
-  const shown = [...text.matchAll(/^```js\n(\/\/ (\S+)\n[\s\S]*?)^```$/gm)].map(([, code, name]) => ({
-    name,
-    code,
-  }));
+  const blocks = text.matchAll(/^```js (\S+)\n([\s\S]*?)^```$/gm);
+  const shown = [...blocks].map(([, name, code]) => ({ name, code }));
   const names = shown.map(({ name }) => name);
   if (names.join() !== FILES.join()) {
     throw new Error(

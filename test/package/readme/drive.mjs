@@ -10,8 +10,8 @@ assert.match(workers.said, /^1 \+ 2 = 3\nnext: \d+\nwindow: done\n$/);
 
 const port = await freePort();
 const server = start('start.mjs', { PORT: String(port) });
-while (!server.said.includes('Ctrl-C stops')) await once(server.stdout, 'data');
-assert.equal(server.said, 'everything stands still\nserving; Ctrl-C stops\n');
+while (!server.said.includes('serving')) await once(server.stdout, 'data');
+assert.equal(server.said, 'everything stands still\nserving http://localhost:8080\n');
 const answers = new Set();
 for (let i = 0; i < 8; i++) {
   const response = await fetch(`http://127.0.0.1:${port}`, { headers: { connection: 'close' } });
