@@ -156,8 +156,8 @@ test('a request whose end Node tells nobody is given back, and the replica stops
     await replica.isWell();
     for (const session of sessions.slice(1)) session.destroy();
     // HTTP/1.1: listeners removed, sockets detached.
-    assert.is((await ask(replica.port('http'), '/removes')).status, 200);
-    assert.is((await ask(replica.port('http'), '/detaches')).status, 200);
+    for (const path of ['/removes', '/strips', '/detaches'])
+      assert.is((await ask(replica.port('http'), path)).status, 200);
     await replica.isWell();
     const upgraded = await opened(replica.port('http'));
     upgraded.get('/removes', ...UPGRADE);
