@@ -4,6 +4,7 @@ import { type ClientHttp2Session, connect as connectHttp2, constants } from 'nod
 import { get as getSecurely } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect as connectSecurely } from 'node:tls';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { watch } from '../support/gate.js';
@@ -228,6 +229,29 @@ test('a WebSocket over HTTP/2 waits for the end of a window, does not keep one, 
     assert.ok(took >= 999, `it had half of the time to stop, not ${took} ms`);
     assert.is((await down).signal, null);
     session.destroy();
+  } finally {
+    await replica[Symbol.asyncDispose]();
+  }
+});
+
+test('a stop finds an HTTP/2 session that has failed, over TLS, whose client reads nothing', async () => {
+  const replica = await Unruly.serve({ shutdown: 4_000 });
+  try {
+    const port = replica.port('both');
+    const socket = connectSecurely({ ...certificate, port, host: '127.0.0.1', ALPNProtocols: ['h2'] });
+    socket.on('error', () => {}).pause();
+    await next(socket, 'secureConnect');
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    socket.write(Buffer.from(`000006040000000000${'00047fffffff'}`, 'hex')); // each stream may send as much as it likes
+    socket.write(Buffer.from(`000004080000000000${'7fff0000'}`, 'hex')); // and so may the session
+    const fields = Buffer.from('localhost\x04\x06/fails', 'latin1');
+    const head = Buffer.concat([Buffer.of(0x82, 0x87, 0x01, 9), fields]); // GET, https, :authority, :path
+    socket.write(Buffer.concat([Buffer.of(0, 0, head.length, 1, 5, 0, 0, 0, 1), head]));
+    await replica.diary.has('destroyed');
+    const down = downOf(replica.supervisor, replica.pid);
+    await replica.supervisor.close();
+    assert.equal(await down.then(({ code, signal }) => [code, signal]), [0, null]);
+    socket.destroy();
   } finally {
     await replica[Symbol.asyncDispose]();
   }

@@ -7,7 +7,7 @@ import { fixture, until } from './helpers.js';
 import { Diary, Folder, later } from './processes.js';
 import { secrets, slotWord } from './web.js';
 
-export type Name = 'http' | 'impatient' | 'compat' | 'streams' | 'sniffing' | 'duplex';
+export type Name = 'http' | 'both' | 'impatient' | 'compat' | 'streams' | 'sniffing' | 'duplex';
 
 let pools = 0;
 

@@ -61,7 +61,7 @@ export class Ending {
   /** Says to the client of HTTP/2 that it should send no more requests here. Answers of HTTP/1.1 say so one by one. */
   announce(): void {
     const { session } = this.#connection;
-    if (session?.closed === false) this.#announceGoaway(session);
+    if (session !== undefined && isOpen(session)) this.#announceGoaway(session);
     this.#quietSince = performance.now();
   }
 
@@ -134,7 +134,7 @@ export class Ending {
   }
 
   #notifyOfShutdown(session: ServerHttp2Session): void {
-    if (!session.closed) this.#socket.write(SHUTDOWN_NOTICE);
+    if (isOpen(session)) this.#socket.write(SHUTDOWN_NOTICE);
   }
 
   #isQuiet(heads: Heads): boolean {
@@ -161,6 +161,11 @@ export class Ending {
     this.#connection.session?.destroy();
     this.#socket.destroy();
   }
+}
+
+/** One that has failed is destroyed, and not closed. */
+function isOpen(session: ServerHttp2Session): boolean {
+  return !session.closed && !session.destroyed;
 }
 
 /** Ends a stream when what has been written is sent. One that is no socket knows no destroySoon. */
