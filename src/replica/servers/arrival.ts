@@ -10,6 +10,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Server } from 'node:net';
 import type { Connection } from './connection.js';
+import type { Work } from './ending.js';
 
 const ARRIVAL = Symbol('ballermann.arrival');
 
@@ -23,7 +24,7 @@ export interface Stage {
   delete(arrival: Arrival): void;
 }
 
-export abstract class Arrival {
+export abstract class Arrival implements Work {
   readonly connection: Connection | undefined;
   protected abstract readonly carrier: Carrier;
   readonly #server: Server;
@@ -53,7 +54,6 @@ export abstract class Arrival {
     this.#stage = stage;
   }
 
-  /** It is over, or its client has gone. Calling it again does nothing. */
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
@@ -70,7 +70,6 @@ export abstract class Arrival {
     return emit.call(this.#server, this.#event, ...this.#args);
   }
 
-  /** Whether Node says so, with or without an event. */
   abstract get isOver(): boolean;
 
   /** Answers in the server's stead that there is no room now. */
@@ -90,18 +89,14 @@ export abstract class Arrival {
 
   protected ended(): void {}
 
-  /** Whether it goes on only when its client sends more of the request, or reads more of the answer. */
   get waitsForClient(): boolean {
     return false;
   }
 
-  /** Its client is not waited for any longer. */
   giveUp(): void {}
 
-  /** Where its answer has no end of its own, and the client will connect again, it ends. */
   endIfEndless(): void {}
 
-  /** Tells the client that its connection ends with this answer, or that it does not. */
   announceEnd(_isLast: boolean): void {}
 }
 

@@ -5,8 +5,7 @@
 
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Arrival } from './arrival.js';
-import { Ending } from './ending.js';
+import { type Endable, Ending, type Protocol, type Work } from './ending.js';
 
 const CONNECTION = Symbol('ballermann.connection');
 
@@ -14,18 +13,11 @@ interface Owned {
   [CONNECTION]?: Connection;
 }
 
-export type Protocol =
-  /** HTTP/1.1 without a request as yet, or between two, or with some. */
-  | 'http1'
-  | 'http2'
-  /** Not ours to know: an upgraded connection, or one of a plain TCP server, which may hand it on to one of HTTP still. */
-  | 'other';
-
-export class Connection {
+export class Connection implements Endable {
   /** Any Duplex that the script has handed to its server as a connection. */
   readonly socket: Socket;
   /** Requests that are held, running, or refused and not gone. */
-  readonly arrivals = new Set<Arrival>();
+  readonly arrivals = new Set<Work>();
   session: ServerHttp2Session | undefined;
   /** How it is brought to its end; undefined while the replica does not stop. */
   ending: Ending | undefined;
@@ -74,7 +66,7 @@ export class Connection {
     this.ending?.announce();
   }
 
-  add(arrival: Arrival): void {
+  add(arrival: Work): void {
     if (this.ending !== undefined) {
       // The last one says so: Node drops what waits behind an answer that does.
       this.last?.announceEnd(false);
@@ -83,14 +75,14 @@ export class Connection {
     this.arrivals.add(arrival);
   }
 
-  delete(arrival: Arrival): void {
+  delete(arrival: Work): void {
     this.arrivals.delete(arrival);
     this.bytesSeen = this.socket.bytesRead;
   }
 
   /** The last that has arrived of those that are not over. */
-  get last(): Arrival | undefined {
-    let last: Arrival | undefined;
+  get last(): Work | undefined {
+    let last: Work | undefined;
     for (const arrival of this.arrivals) last = arrival;
     return last;
   }

@@ -3,11 +3,10 @@
  * already, as far as that can be known from this side.
  */
 
-import type { ServerHttp2Session } from 'node:http2';
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { Writable } from 'node:stream';
-import type { Connection } from './connection.js';
 import type { Heads } from './heads.js';
 import { restartWebSocket } from './websocket.js';
 
@@ -27,6 +26,40 @@ const SHUTDOWN_NOTICE = Buffer.from('000008' + '07' + '00' + '00000000' + '7ffff
 /** NGHTTP2_CANCEL (RFC 9113, 7). node:http2 is not loaded for it. */
 const CANCEL = 8;
 
+export type Protocol =
+  /** HTTP/1.1 without a request as yet, or between two, or with some. */
+  | 'http1'
+  | 'http2'
+  /** Not ours to know: an upgraded connection, or one of a plain TCP server, which may hand it on to one of HTTP still. */
+  | 'other';
+
+/** What has arrived on a connection. */
+export interface Work {
+  /** Whether Node says so, with or without an event. */
+  readonly isOver: boolean;
+  /** Whether it goes on only when its client sends more of the request, or reads more of the answer. */
+  readonly waitsForClient: boolean;
+  /** It is over, or its client has gone. Calling it again does nothing. */
+  end(): void;
+  /** Its client is not waited for any longer. */
+  giveUp(): void;
+  /** Where its answer has no end of its own, and the client will connect again, it ends. */
+  endIfEndless(): void;
+  /** Tells the client that its connection ends with this answer, or that it does not. */
+  announceEnd(isLast: boolean): void;
+}
+
+/** A connection, as far as its end goes. */
+export interface Endable {
+  readonly socket: Socket;
+  readonly session: ServerHttp2Session | undefined;
+  readonly protocol: Protocol;
+  readonly bytesSeen: number;
+  readonly arrivals: ReadonlySet<Work>;
+  /** Streams that are over and not closed. */
+  readonly leftOpen: readonly ServerHttp2Stream[];
+}
+
 /** One look at all connections. */
 export interface Look {
   /** Whether those end as well that are not idle but on which no request runs, whatever their protocol. */
@@ -45,7 +78,7 @@ interface Handle {
 export class Ending {
   /** Whether the client is told that what comes from now on has not run, so that it must not. HTTP/2 over TLS. */
   refusesStreams = false;
-  readonly #connection: Connection;
+  readonly #connection: Endable;
   readonly #socket: Socket;
   #hasBegun = false;
   #quietSince = performance.now();
@@ -53,7 +86,7 @@ export class Ending {
   #moved = 0;
   #movedAt = this.#quietSince;
 
-  constructor(connection: Connection) {
+  constructor(connection: Endable) {
     this.#connection = connection;
     this.#socket = connection.socket;
   }

@@ -4,7 +4,7 @@
  */
 
 import type { IncomingMessage } from 'node:http';
-import type { Connection } from './connection.js';
+import type { Socket } from 'node:net';
 
 /** Node's own list, under a symbol of the server's. */
 const LIST = 'http.server.connections';
@@ -24,11 +24,18 @@ interface OfHttp {
   readonly server?: object;
 }
 
+/** A connection. */
+interface Heard {
+  readonly socket: Socket;
+  /** Bytes read by the end of the last request: what has come since is the beginning of the next. */
+  readonly bytesSeen: number;
+}
+
 export class Heads {
   /** Null where Node keeps no list: a server that was never told to listen has none. */
   readonly #idle = new Map<object, ReadonlySet<Parser> | null>();
 
-  isInHead({ socket, bytesSeen }: Connection): boolean {
+  isInHead({ socket, bytesSeen }: Heard): boolean {
     const { parser, server } = socket as OfHttp;
     if (!parser || server === undefined || socket.bytesRead === 0) return false;
     const idle = this.#idleOf(server);

@@ -39,7 +39,7 @@ export class HeldRequests implements Stage {
 
   /** Whether one of that connection is held. */
   has(connection: Connection | undefined): boolean {
-    for (const arrival of connection?.arrivals ?? []) if (this.#held.has(arrival)) return true;
+    for (const arrival of connection?.arrivals ?? []) if (this.#held.has(arrival as Arrival)) return true;
     return false;
   }
 
