@@ -62,15 +62,18 @@ export function cleanEnv(changes = {}) {
 
 /** What a script of test/package prints when it has seen nothing wrong. */
 const SUCCESS = 'all answers right\n';
-const SCRIPT_TIMEOUT_MS = 30_000;
+const SCRIPT_TIMEOUT_MS = 60_000;
 
-/** Runs a script of test/package. */
-export async function runScript(command, args, { cwd, env, timeoutMs = SCRIPT_TIMEOUT_MS }) {
+/** Runs a script of test/package. @param options.expected what it may say on stderr. */
+export async function runScript(command, args, options) {
+  const { cwd, env, timeoutMs = SCRIPT_TIMEOUT_MS, expected = /^$/ } = options;
   const { stdout, stderr } = await run(command, args, { cwd, env, timeoutMs });
   if (stdout !== SUCCESS) throw new Error(`expected '${SUCCESS.trim()}' and nothing else, got:\n${stdout}`);
   // Node may say that loading an ES module with require() is experimental.
   const said = stderr
     .split('\n')
-    .filter((line) => line !== '' && !/ExperimentalWarning: |--trace-warnings/.test(line));
+    .filter(
+      (line) => !expected.test(line) && line !== '' && !/ExperimentalWarning: |--trace-warnings/.test(line),
+    );
   if (said.length > 0) throw new Error(`unexpected on stderr:\n${said.join('\n')}`);
 }
