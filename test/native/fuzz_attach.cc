@@ -2,6 +2,7 @@
 // Either it refuses, or header and size were right and the whole segment can be used.
 #include <napi.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 //
 #include "../../native/ring.hpp"
 #include "../../native/segment.cc"
