@@ -21,7 +21,14 @@ export function installNode(version, folder, { platform = ownPlatform, runs = []
   if (found !== undefined) return found;
   rmSync(join(folder, 'node_modules'), { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const options = ['--no-save', '--no-package-lock', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const options = [
+    '--no-dry-run',
+    '--no-save',
+    '--no-package-lock',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+  ];
   // The package names the processor that it is for, which may be emulated here.
   const foreign = platform === ownPlatform ? [] : ['--force'];
   const args = ['install', '--prefix', folder, ...options, ...foreign, `${name}@${version}`];
