@@ -42,9 +42,9 @@ class FakePort implements Port {
     this.#underWay.shift()?.(error);
   }
 
-  /** Writes all that comes, until nothing comes any more. */
+  /** Writes all that comes, until nothing comes any more. What cannot be written takes a turn of its own, without a message. */
   async writeAll(): Promise<void> {
-    for (let idle = 0; idle < 3; idle++) {
+    for (let idle = 0; idle < 3 + this.unwritable.size; idle++) {
       await turn();
       if (this.underWay === 0) continue;
       idle = 0;
