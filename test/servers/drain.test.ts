@@ -327,7 +327,7 @@ test('what is held when the replica is told to stop runs at the end of the windo
 });
 
 test('what is held by a window that lasts until the end is answered with 503', async () => {
-  await using web = await Web.serve('http', { listen: 'node', shutdown: 800, maxHoldTime: 60_000 });
+  await using web = await Web.serve('http', { listen: 'node', shutdown: 3_000, maxHoldTime: 60_000 });
   const window = await web.window();
   const held = later(ask(web.port, '/held'));
   await sleep(100);
