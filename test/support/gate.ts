@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { type Balancer, call, type Supervisor, type SupervisorOptions } from 'ballermann';
 import { type Deferred, deferred } from '#src/deferred.js';
 import { type Failure, fixture, start, until } from './helpers.js';
+import { later } from './processes.js';
 
 export { type Deferred, deferred };
 
@@ -115,6 +116,29 @@ export async function duringWindow<T>(pool: Balancer, task: () => T | PromiseLik
     ending.resolve();
     await window;
   }
+}
+
+/** A window that lasts until `end`. */
+export interface OpenWindow {
+  end(): Promise<void>;
+}
+
+/** Opens one when all that runs has ended. @param wait of applyWithin. */
+export async function openWindow(pool: Balancer, wait: (pid: number) => unknown): Promise<OpenWindow> {
+  const opened = deferred();
+  const ending = deferred();
+  const fn = (): Promise<void> => {
+    opened.resolve();
+    return ending.promise;
+  };
+  const window = later(pool.applyWithin(fn, wait));
+  await Promise.race([opened.promise, window]);
+  return {
+    end: () => {
+      ending.resolve();
+      return window;
+    },
+  };
 }
 
 /** Watches a promise without waiting for it. */

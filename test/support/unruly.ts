@@ -2,9 +2,9 @@
 
 import { type Balancer, balance, ping, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
 import * as assert from 'uvu/assert';
-import { deferred } from './gate.js';
+import { type OpenWindow, openWindow } from './gate.js';
 import { fixture, until } from './helpers.js';
-import { Diary, Folder, later } from './processes.js';
+import { Diary, Folder } from './processes.js';
 import { secrets, slotWord } from './web.js';
 
 export type Name = 'http' | 'both' | 'impatient' | 'compat' | 'streams' | 'sniffing' | 'duplex';
@@ -55,25 +55,8 @@ export class Unruly implements AsyncDisposable {
   }
 
   /** A window that lasts until `end`. */
-  async window(): Promise<{ end(): Promise<void> }> {
-    const opened = deferred();
-    const ending = deferred();
-    const window = later(
-      this.pool.applyWithin(
-        () => {
-          opened.resolve();
-          return ending.promise;
-        },
-        (pid) => ping(pid, { timeout: 5_000 }),
-      ),
-    );
-    await Promise.race([opened.promise, window]);
-    return {
-      end: () => {
-        ending.resolve();
-        return window;
-      },
-    };
+  window(): Promise<OpenWindow> {
+    return openWindow(this.pool, (pid) => ping(pid, { timeout: 5_000 }));
   }
 
   /** Nobody has died, nothing is counted, a window by ping opens. */

@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import autocannon, { type Instance, type Result } from 'autocannon';
 import { type Balancer, balance, ping, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
 import { ownSegment } from '#src/primary/replicas/slots.js';
-import { type Deferred, deferred } from './gate.js';
+import { type OpenWindow, openWindow } from './gate.js';
 import { fixture } from './helpers.js';
 import { Diary, Folder, later } from './processes.js';
 
@@ -58,7 +58,7 @@ export class Web implements AsyncDisposable {
   readonly supervisor: Supervisor;
   readonly pool: Balancer;
   readonly port: number;
-  readonly #windows: Deferred<void>[] = [];
+  readonly #windows: Promise<OpenWindow>[] = [];
 
   private constructor(folder: Folder, supervisor: Supervisor, pool: Balancer, port: number) {
     this.folder = folder;
@@ -94,31 +94,15 @@ export class Web implements AsyncDisposable {
   }
 
   /** Opens a window in which nothing runs; it lasts until `end`. */
-  async window(): Promise<{ end(): Promise<void> }> {
-    const opened = deferred();
-    const ending = deferred();
-    const window = later(
-      this.pool.applyWithin(
-        () => {
-          opened.resolve();
-          return ending.promise;
-        },
-        (pid) => ping(pid),
-      ),
-    );
-    this.#windows.push(ending);
-    await Promise.race([opened.promise, window]);
-    return {
-      end: () => {
-        ending.resolve();
-        return window;
-      },
-    };
+  window(): Promise<OpenWindow> {
+    const window = later(openWindow(this.pool, (pid) => ping(pid)));
+    this.#windows.push(window);
+    return window;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Only a failed test leaves some of these.
-    for (const window of this.#windows) window.resolve();
+    for (const window of this.#windows) void later(window.then((open) => open.end()));
     this.folder.open('gate');
     await this.pool.close();
     await this.supervisor.close();
