@@ -7,7 +7,6 @@
  * Runs on linux x64. The headers come with the Nodes of npm's, which scripts/matrix.js uses too; the compiler for arm64 is Debian's
  * g++-aarch64-linux-gnu. Fails where a binary asks for more than Node itself does. What is there already is skipped.
  */
-import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
@@ -20,7 +19,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import './lib/exit-on-signals.js';
 import { compileAddon } from './lib/compile-addon.js';
@@ -28,6 +27,7 @@ import { hasCommand, missingCompiler } from './lib/compiler.js';
 import { inParallel } from './lib/in-parallel.js';
 import { withLock } from './lib/lock.js';
 import { installNode, SUPPORTED } from './lib/nodes.js';
+import { sourceDigest } from './lib/source-digest.js';
 import { tooNew } from './lib/symbol-versions.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -83,7 +83,7 @@ async function build({ arch, major }) {
   const name = `linux-${arch}-glibc-${abiOf(headers)}.node`;
   const file = at('prebuilds', name);
   const stampFile = `${file}.stamp`;
-  const stamp = stampOf(arch, headers);
+  const stamp = `${arch} ${headers.version} ${sourceDigest(root)}\n`;
   if (existsSync(file) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return name;
 
   console.error(`prebuild: ${name}, with the headers of Node ${headers.version}`);
@@ -120,18 +120,6 @@ function abiOf({ prefix }) {
   const [, abi] = /^#define NODE_MODULE_VERSION (\d+)$/m.exec(text) ?? [];
   if (abi === undefined) throw new Error(`${prefix}: node_version.h names no NODE_MODULE_VERSION`);
   return abi;
-}
-
-/** Changes whenever the binary has to be built anew. */
-function stampOf(arch, headers) {
-  const hash = createHash('sha256');
-  const sources = readdirSync(at('native')).map((name) => at('native', name));
-  for (const file of [at('binding.gyp'), join(api, 'package.json'), ...sources.sort()])
-    hash
-      .update(`${relative(root, file)}\0`)
-      .update(readFileSync(file))
-      .update('\0');
-  return `${arch} ${headers.version} ${hash.digest('hex')}\n`;
 }
 
 /** The binary of an ABI that is supported no more would still be packed. */

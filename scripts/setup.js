@@ -4,7 +4,6 @@
  * silence. `--debug` builds the addon without optimisation.
  */
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +11,7 @@ import { missingCompiler } from './lib/compiler.js';
 import { ownHeaders } from './lib/headers.js';
 import { withLock } from './lib/lock.js';
 import { npmCommand } from './lib/npm.js';
+import { sourceDigest } from './lib/source-digest.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const configuration = process.argv.includes('--debug') ? 'Debug' : 'Release';
@@ -67,20 +67,8 @@ function buildAddon() {
 
 /** Changes whenever the addon has to be built anew. */
 function addonStamp() {
-  const hash = createHash('sha256');
-  const inputs = [
-    at('binding.gyp'),
-    at('node_modules', 'node-addon-api', 'package.json'),
-    ...filesUnder(at('native')),
-  ];
-  for (const file of inputs) {
-    hash
-      .update(`${relative(root, file)}\0`)
-      .update(readFileSync(file))
-      .update('\0');
-  }
   const { platform, arch, versions } = process;
-  return `${configuration} ${platform} ${arch} ${versions.modules} ${hash.digest('hex')}\n`;
+  return `${configuration} ${platform} ${arch} ${versions.modules} ${sourceDigest(root)}\n`;
 }
 
 function compileTypeScript() {

@@ -1,10 +1,10 @@
 /** Installs the Debian packages that a check needs and that are not there. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { hasCommand } from '../lib/compiler.js';
 import { run } from './process.js';
 
 const answer = (command, ...args) => spawnSync(command, args, { encoding: 'utf8' }).stdout?.trim() ?? '';
-const hasCommand = (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
 
 /** clang's own library directory, which holds the sanitizers and libFuzzer where they are installed. */
 function hasFuzzer() {
