@@ -40,3 +40,20 @@ export function standStill(condition: () => boolean, what: string): void {
   const end = performance.now() + 10_000;
   while (!condition()) if (performance.now() > end) throw new Error(`waited 10 s for: ${what}`);
 }
+
+/** A script that is ready at once, and that does `then` as soon as `gate` is in the folder. */
+export function readyThen(
+  folder: Folder,
+  then: string,
+  when = `existsSync(${JSON.stringify(folder.at('gate'))})`,
+): string {
+  return folder.script(
+    'ready.mjs',
+    `
+    import { handle } from ${JSON.stringify(import.meta.resolve('ballermann/replica'))};
+    import { existsSync } from 'node:fs';
+    handle(() => process.pid);
+    setInterval(() => { if (${when}) { ${then} } }, 5);
+    `,
+  );
+}
