@@ -4,11 +4,12 @@
  */
 
 import cluster, { type Worker } from 'node:cluster';
+import { fileURLToPath } from 'node:url';
 import { balance, call, type Supervisor, supervise } from 'ballermann';
 import { shutdownSignal } from 'ballermann/replica';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { downOf, fixture, until } from '../support/helpers.js';
+import { downOf, fixture, rejects, until } from '../support/helpers.js';
 import { Diary, Folder, later, Primary } from '../support/processes.js';
 import { type Answer, ask } from '../support/web.js';
 
@@ -187,6 +188,52 @@ test('a clean-up that never says that it is done has its part of the time to sto
 
 test('outside a replica shutdownSignal never aborts', () => {
   assert.is(shutdownSignal.aborted, false);
+});
+
+test('close() while a replica starts: one that has begun to serve ends in order, one in its first turn at once', async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  // The first is ready. The second serves, and never says that it is ready; the third gets no further than its first turn.
+  const exec = folder.script(
+    'starting.cjs',
+    `
+    const { appendFileSync, existsSync } = require('node:fs');
+    const { createServer } = require('node:http');
+    const { index, onShutdown, ready } = require(${JSON.stringify(fileURLToPath(import.meta.resolve('ballermann/replica')))});
+    const note = (what) => appendFileSync(${JSON.stringify(diary.file)}, process.pid + ' ' + what + '\\n');
+    if (index === 0) ready();
+    if (index === 1) {
+      onShutdown((reason) => note('hook ' + reason));
+      process.on('SIGTERM', () => process.exit(0));
+      process.on('exit', (code) => note('exit ' + code));
+      const server = createServer((request, response) => {
+        note('asked ' + request.url);
+        const timer = setInterval(() => {
+          if (!existsSync(${JSON.stringify(folder.at('gate'))})) return;
+          clearInterval(timer);
+          response.end('done');
+        }, 5);
+      });
+      server.listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => note('listens ' + server.address().port));
+    }
+    if (index === 2) {
+      note('busy');
+      for (;;) {}
+    }
+    `,
+  );
+  await using supervisor = await supervise({ exec, replicas: 1, waitReady: 'ready', shutdown: 60_000 });
+  const grown = later(supervisor.resize(3));
+  await diary.has('busy');
+  const second = supervisor.children()[1]?.pid as number;
+  const { answer } = await slow(diary, second);
+  const closed = supervisor.close();
+  await diary.has('asked /slow');
+  folder.open('gate');
+  assert.is((await answer).body, 'done');
+  await closed;
+  await rejects(grown, 'ERR_CLOSED');
+  assert.equal(lifeOf(diary, second), ['asked /slow', 'hook close', 'exit 0']);
 });
 
 test.run();

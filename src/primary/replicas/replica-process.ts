@@ -251,12 +251,12 @@ export class ReplicaProcess {
 
   /**
    * Asks for an orderly stop: what was sent before is finished, the shutdown hooks run, the process exits.
-   * SIGKILL after `grace` ms; at once where that is 0, as OTP's brutal_kill; never where it is Infinity. Calling it again
-   * changes nothing. Resolves when it is gone, or stuck.
+   * SIGKILL after `grace` ms; at once where that is 0, as OTP's brutal_kill, and where its script has not begun to run or is
+   * still in its first turn; never where it is Infinity. Calling it again changes nothing. Resolves when it is gone, or stuck.
    */
   stop(reason: string, grace: number): Promise<void> {
-    if (this.#state === 'starting') this.kill(); // nothing has gone through it
-    if (this.#state === 'up') {
+    if (this.#state === 'starting' && !this.#mayHaveBegun) this.kill();
+    if (this.#state === 'starting' || this.#state === 'up') {
       this.#state = 'stopping';
       this.#slot.state = 'away';
       this.#worker.exitedAfterDisconnect = true; // Node's own word for a voluntary exit
@@ -264,6 +264,11 @@ export class ReplicaProcess {
       else this.#askToStop(reason, grace);
     }
     return this.#end.promise;
+  }
+
+  /** While it starts: whether its event loop has turned, so that its script may serve, or have something to clean up. */
+  get #mayHaveBegun(): boolean {
+    return this.#channel.greeted && this.#slot.idle !== 0n;
   }
 
   #askToStop(reason: string, grace: number): void {
