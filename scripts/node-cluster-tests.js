@@ -1,6 +1,6 @@
 /**
  * Runs Node's own tests of node:cluster on the bare Node, and again with every worker a replica that listens balanced:
- * what passes bare has to pass with us, but for what docs/servers.md says. The tests are not part of this repository.
+ * what passes bare has to pass with us, but for what docs/verification.md says. The tests are not part of this repository.
  *
  *   node scripts/node-cluster-tests.js FOLDER [part of a file name ...] [--sticky] [--timeout seconds] [--repeat count]
  *
