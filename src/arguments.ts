@@ -104,9 +104,7 @@ export function checkOptions(
     throw badType(name, 'an object', value);
   for (const key of Object.keys(value)) {
     if (!known.includes(key))
-      throw badType(name, `an object with the keys ${known.join(', ')}`, {
-        [key]: '…',
-      });
+      throw typeError(`${name}.${key} is no option; the options are ${known.join(', ')}`);
   }
   return value as Record<string, unknown>;
 }

@@ -5,39 +5,40 @@ import { show } from './arguments.js';
 
 /** What went wrong, for programs. */
 export type ErrorCode =
-  /** No pool has that name, here or any more. */
+  /** No pool has that name (any more). */
   | 'ERR_NO_SUCH_POOL'
   /** Another pool has that name. */
   | 'ERR_POOL_EXISTS'
-  /** The pool has no replica to hand out. `cause` says why where that is known. */
+  /** The pool has no replica to hand out. `cause` says why, if that is known. */
   | 'ERR_DISCONNECTED'
-  /** A maintenance window is open. */
+  /** A maintenance window is open, and this does not wait, or must not wait because it is inside it. */
   | 'ERR_PAUSED'
-  /** Every replica has its `maxQueueLength` of unfinished messages, or as many bytes waiting as may wait. */
+  /** Every replica has `maxQueueLength` unfinished messages, or too much is waiting to be sent to it. */
   | 'ERR_OVERLOAD'
   /** No replica has that pid, or it is shutting down. */
   | 'ERR_NO_SUCH_REPLICA'
-  /** The replica died before it answered. Carries `pid`, `exitCode` and `signal`. */
+  /** The replica died before it answered. The error has `pid`, `exitCode` and `signal`. */
   | 'ERR_REPLICA_DIED'
-  /** Not done in time. */
+  /** There was no answer in time. The message says where the call was. */
   | 'ERR_TIMEOUT'
-  /** The handler in the replica threw, or its reply cannot travel; `cause` is what it threw, or why. */
+  /** The handler in the replica threw, or its reply cannot travel. `cause` says what or why. */
   | 'ERR_REMOTE'
-  /** A replica did not get ready; `cause` says why. */
+  /** A replica did not get ready. `cause` says why. */
   | 'ERR_START_FAILED'
-  /** More restarts than `intensity` within `period`. */
+  /** The supervisor has given up, because its replicas died again and again. `cause` is the last error. */
   | 'ERR_RESTART_INTENSITY'
   /** The supervisor or the pool was closed. */
   | 'ERR_CLOSED'
-  /** The two ends do not speak the same protocol or segment layout, or a message to one cannot be written. */
+  /** Two versions of ballermann meet, or what another process sent or wrote to shared memory makes no sense. */
   | 'ERR_PROTOCOL'
-  /** The function does not work in this process or thread (`supervise` in a replica, say). */
+  /** The function does not work in this process or thread, such as `supervise` in a replica. */
   | 'ERR_WRONG_PROCESS'
-  /** No room in the segment for another replica or pool. */
+  /** There are as many replicas or pools as one primary can have. */
   | 'ERR_SEGMENT_FULL'
-  /** The addon is missing or was built for another Node. */
+  /** No binary of the addon fits this Node. The message says how to build one. */
   | 'ERR_NATIVE_UNAVAILABLE';
 
+/** What a BallermannError is made with. */
 export interface ErrorDetails {
   cause?: unknown;
   /** The replica that the error is about. */
@@ -49,6 +50,7 @@ export interface ErrorDetails {
 /** On every error of every copy of the package. */
 const BRAND = Symbol.for('ballermann.error');
 
+/** Every error of this package but for wrong arguments, which are a TypeError or a RangeError. `code` says what went wrong. */
 export class BallermannError extends Error {
   /**
    * A replica has the class twice at least: the preload's, whose errors calls reject with, and that of the copy which the
@@ -67,16 +69,21 @@ export class BallermannError extends Error {
 
   override readonly name = 'BallermannError';
   readonly code: ErrorCode;
-  readonly pid: number | undefined;
-  readonly exitCode: number | null | undefined;
-  readonly signal: NodeJS.Signals | null | undefined;
+  /** The pid of the replica that the error is about; not set where it is about none. */
+  declare readonly pid: number | undefined;
+  /** The exit code of that replica, once it is dead; null where a signal ended it. */
+  declare readonly exitCode: number | null | undefined;
+  /** The signal that ended that replica; null where it exited. */
+  declare readonly signal: NodeJS.Signals | null | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
-    this.pid = details.pid;
-    this.exitCode = details.exitCode;
-    this.signal = details.signal;
+    const { pid, exitCode, signal } = details;
+    // Nothing is shown of what an error does not have.
+    if (pid !== undefined) this.pid = pid;
+    if (exitCode !== undefined) this.exitCode = exitCode;
+    if (signal !== undefined) this.signal = signal;
   }
 }
 
@@ -93,7 +100,7 @@ export function poolRefusal(
   name: string,
   why: Refusal,
   {
-    reason = 'it has no replicas now',
+    reason = 'all have died, or none is ready yet',
     cause,
   }: { reason?: string | undefined; cause?: Error | undefined } = {},
 ): BallermannError {
@@ -101,16 +108,22 @@ export function poolRefusal(
     case 'closed':
       return new BallermannError('ERR_CLOSED', `pool '${name}' is closed`);
     case 'paused':
-      return new BallermannError('ERR_PAUSED', `pool '${name}' is paused: a maintenance window is open`);
+      return new BallermannError(
+        'ERR_PAUSED',
+        `pool '${name}' is paused by a maintenance window; call() and transaction() wait for its end`,
+      );
     case 'overload':
       return new BallermannError(
         'ERR_OVERLOAD',
-        `every replica of pool '${name}' has as much to do as it may`,
+        `pool '${name}' is full: every replica has as many unfinished messages as it may have; try again later`,
       );
     case 'spoiled':
-      return new BallermannError('ERR_PROTOCOL', `the ring of pool '${name}' is being overwritten`);
+      return new BallermannError(
+        'ERR_PROTOCOL',
+        `the shared memory of pool '${name}' has been overwritten by another process of the cluster`,
+      );
     case 'empty':
-      return new BallermannError('ERR_DISCONNECTED', `pool '${name}' is disconnected: ${reason}`, { cause });
+      return new BallermannError('ERR_DISCONNECTED', `pool '${name}' has no replica: ${reason}`, { cause });
   }
 }
 
@@ -118,12 +131,18 @@ export function noSuchPool(name: unknown): BallermannError {
   return new BallermannError('ERR_NO_SUCH_POOL', `no pool is named ${nameOf(name)}`);
 }
 
+/** With what to do about it, where it can be a name. */
 function nameOf(name: unknown): string {
-  return typeof name === 'string' ? JSON.stringify(name) : show(name);
+  if (typeof name !== 'string') return show(name);
+  return `${JSON.stringify(name)}: make it with balance(), in the primary`;
 }
 
-export function noSuchReplica(pid: number, why = 'no replica has'): BallermannError {
-  return new BallermannError('ERR_NO_SUCH_REPLICA', `${why} pid ${pid}`, {
+export function noSuchReplica(pid: number): BallermannError {
+  return new BallermannError('ERR_NO_SUCH_REPLICA', `no replica has pid ${pid} (any more)`, { pid });
+}
+
+export function replicaIsStopping(pid: number): BallermannError {
+  return new BallermannError('ERR_NO_SUCH_REPLICA', `replica ${pid} is stopping and takes no more messages`, {
     pid,
   });
 }
@@ -134,7 +153,7 @@ export function noSuchReplica(pid: number, why = 'no replica has'): BallermannEr
  * @param where the process or thread that it was called in.
  */
 export function wrongProcess(what: string, home: string, where: string): BallermannError {
-  return new BallermannError('ERR_WRONG_PROCESS', `${what} works in ${home}; this is ${where}`);
+  return new BallermannError('ERR_WRONG_PROCESS', `${what}() works in ${home}; this is ${where}`);
 }
 
 /** An error as plain data. What does not fit (own fields, deeper causes) stays behind. */

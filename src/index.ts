@@ -1,6 +1,7 @@
 /** `ballermann`: the public functions, which do in each process and thread what can be done there. */
 
 import { isMainThread } from 'node:worker_threads';
+import type { MessageOf, ReplyOf } from './contract.js';
 import type { Local } from './local/local.js';
 import { primary } from './local/primary.js';
 import { replicaLocal } from './local/replica.js';
@@ -16,6 +17,7 @@ import { replicaRuntime } from './replica/found.js';
 export type { Serialization } from './channel/codec.js';
 export type { Listen } from './channel/listening.js';
 export type { WaitReady } from './channel/readiness.js';
+export type { MessageOf, ReplyOf } from './contract.js';
 export { BallermannError, type ErrorCode } from './errors.js';
 export type { CallOptions, PingOptions, TransactionOptions } from './options.js';
 export type { Remote, StickyKey } from './primary/listening/sticky.js';
@@ -49,79 +51,84 @@ function chooseLocal(): Local {
 }
 
 /**
- * Starts replicas of a script and keeps them running. Resolves when every one is ready.
- * Works in the primary's main thread.
- * @throws TypeError, RangeError; BallermannError ERR_START_FAILED (none is left running then), ERR_SEGMENT_FULL,
- * ERR_NATIVE_UNAVAILABLE, ERR_WRONG_PROCESS.
+ * Starts replicas of a script and keeps them running. Resolves when all of them are ready. Works in the primary's main thread.
+ * @throws TypeError, RangeError for a wrong option. BallermannError: ERR_START_FAILED if a replica does not get ready (all are
+ * stopped then), ERR_SEGMENT_FULL, ERR_NATIVE_UNAVAILABLE, ERR_WRONG_PROCESS.
  */
 export function supervise(options: SupervisorOptions): Promise<Supervisor> {
   return local.supervise(options);
 }
 
 /**
- * Makes a pool over a supervisor's replicas. Several pools may share a supervisor. The name of a pool whose supervisor has
- * ended is free: that pool is closed then.
- * Works in the primary's main thread.
- * @param name 1 to 120 bytes of UTF-8.
- * @param ratio alive / original below which the pool is refreshed (0.8), or all options.
- * @throws TypeError, RangeError; BallermannError ERR_POOL_EXISTS, ERR_SEGMENT_FULL; ERR_CLOSED or
- * ERR_RESTART_INTENSITY where the supervisor has ended.
+ * Makes a pool over a supervisor's replicas. Several pools may share a supervisor. Works in the primary's main thread.
+ *
+ * `balance<typeof handler>(…)` types the pool's messages and replies, where `handler` is what `handle` of the replica's script
+ * returned.
+ * @param name 1 to 120 bytes of UTF-8. The name of a pool whose supervisor has ended may be used again; that pool is closed.
+ * @param ratio below which ratio of alive to original replicas the pool is refreshed (0.8), or an object with all options.
+ * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_POOL_EXISTS, ERR_SEGMENT_FULL, ERR_WRONG_PROCESS; if
+ * the supervisor has ended, ERR_CLOSED or ERR_RESTART_INTENSITY.
  */
-export function balance(
+export function balance<Contract = unknown>(
   supervisor: Supervisor,
   name: string,
   ratio?: number | BalancerOptions,
-): Promise<Balancer> {
+): Promise<Balancer<Contract>> {
   return local.balance(supervisor, name, ratio);
 }
 
 /**
- * The next pid of a pool, in turn. Works in every process and thread of the cluster.
- * @throws BallermannError ERR_NO_SUCH_POOL, ERR_PAUSED, ERR_DISCONNECTED, ERR_OVERLOAD.
+ * Returns the next pid of a pool, in turn. Works in every process and thread of the cluster.
+ * @throws BallermannError: ERR_NO_SUCH_POOL, ERR_PAUSED during a window, ERR_DISCONNECTED without a replica, ERR_OVERLOAD.
  */
 export function pid(name: string): number {
   return local.pid(name);
 }
 
 /**
- * Sends a message to a pool's next replica, or to one pid, and answers with what its handler gave. A call to a pool
- * waits while the pool is paused; one to a pid does not. Works in the primary and in replicas.
- * @throws TypeError, RangeError; BallermannError ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA, ERR_DISCONNECTED,
- * ERR_OVERLOAD, ERR_REPLICA_DIED, ERR_REMOTE, ERR_TIMEOUT (after 5,000 ms unless `timeout` says otherwise, as
- * gen_server:call); the signal's reason.
+ * Sends a message to the next replica of a pool, or to one pid, and resolves with what its handler returned. A call to a pool
+ * waits while a window is open; a call to a pid does not. Works in the primary and in replicas.
+ *
+ * The type parameter is the reply, as in `call<number>('adders', message)`, or a contract that types the message as well:
+ * `call<typeof handler>('adders', message)`.
+ * @param target the name of a pool, or a pid.
+ * @throws TypeError, RangeError for a wrong argument or a message that cannot travel. BallermannError: ERR_REMOTE if the handler
+ * threw, ERR_REPLICA_DIED, ERR_TIMEOUT (after 5,000 ms by default, as gen_server:call), ERR_OVERLOAD, ERR_DISCONNECTED,
+ * ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA. The signal's reason if it aborts.
  */
-export function call<Reply = unknown>(
+export function call<Contract = unknown>(
   target: string | number,
-  message: unknown,
+  message: MessageOf<Contract>,
   options?: CallOptions,
-): Promise<Reply> {
-  return local.call<Reply>(target, message, options);
+): Promise<ReplyOf<Contract>> {
+  return local.call(target, message, options);
 }
 
 /**
- * As call, without an answer. A handler that throws is reported by the supervisor's event 'castFailed'.
- * @throws TypeError, RangeError; BallermannError ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA, ERR_DISCONNECTED,
- * ERR_OVERLOAD. In a replica only what is known there.
+ * Sends a message as `call` does, and waits for nothing. If the handler throws, the supervisor emits 'castFailed'.
+ * @throws TypeError, RangeError for a wrong argument or a message that cannot travel. BallermannError: ERR_NO_SUCH_POOL,
+ * ERR_NO_SUCH_REPLICA, ERR_DISCONNECTED, ERR_OVERLOAD. A replica throws only what it knows at once.
  */
-export function cast(target: string | number, message: unknown): void {
+export function cast<Contract = unknown>(target: string | number, message: MessageOf<Contract>): void {
   local.cast(target, message);
 }
 
 /**
- * Resolves when the replica has finished all that it was sent before, asynchronous handlers included. Inside a window
- * it also waits for the transactions of the paused pool. Works in the primary and in replicas.
- * @throws TypeError, RangeError; BallermannError ERR_NO_SUCH_REPLICA, ERR_REPLICA_DIED, ERR_TIMEOUT; the signal's
- * reason.
+ * Resolves when the replica has finished all that it was sent before, asynchronous handlers and HTTP requests included. Inside a
+ * window it also waits for the transactions of the paused pool. Works in the primary and in replicas.
+ * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_NO_SUCH_REPLICA, ERR_REPLICA_DIED, ERR_TIMEOUT (after
+ * 5,000 ms by default). The signal's reason if it aborts.
  */
 export function ping(pid: number, options?: PingOptions): Promise<void> {
   return local.ping(pid, options);
 }
 
 /**
- * A maintenance window: stops handing out pids, waits, runs `fn`, goes on; settles with what `fn` gave or threw.
- * `applyWithin(name, fn, (pid) => ping(pid))` runs `fn` when every replica is idle. Works in the primary's main thread.
- * @param wait ms, or a function that is called with each pid of the supervisor's replicas at once; all are awaited.
- * @throws see Balancer.applyWithin.
+ * Opens a maintenance window: pauses the pool, waits, runs `fn`, and resumes the pool whatever happens. Settles as `fn` does. With
+ * `applyWithin(name, fn, (pid) => ping(pid))`, every replica is idle while `fn` runs. Works in the primary's main thread.
+ * @param wait ms, or a function that is called with the pid of each replica of the supervisor; all its promises are awaited
+ * together. Default: 0.
+ * @throws as the method `applyWithin` of Balancer, and ERR_NO_SUCH_POOL.
  */
 export function applyWithin<T>(
   name: string,
@@ -133,10 +140,10 @@ export function applyWithin<T>(
 }
 
 /**
- * Runs `fn` with the next pid of a pool; a window waits for its end. Waits first while the pool is paused, 5,000 ms
- * unless `timeout` says otherwise. Works in every process and thread of the cluster.
- * @throws what `fn` threw; TypeError, RangeError; BallermannError ERR_NO_SUCH_POOL, ERR_DISCONNECTED, ERR_OVERLOAD,
- * ERR_TIMEOUT; the signal's reason.
+ * Runs `fn` with the next pid of a pool. A window waits until it has ended. While a window is open, a new transaction waits, by
+ * default for 5,000 ms. Works in every process and thread of the cluster.
+ * @throws what `fn` threw. TypeError, RangeError for a wrong argument. BallermannError: ERR_NO_SUCH_POOL, ERR_DISCONNECTED,
+ * ERR_OVERLOAD, ERR_TIMEOUT. The signal's reason if it aborts.
  */
 export function transaction<T>(
   name: string,
@@ -146,17 +153,23 @@ export function transaction<T>(
   return local.transaction(name, fn, options);
 }
 
-/** Runs `fn` with every pid in a pool's rotation at once. Works in the primary's main thread. */
+/**
+ * Runs `fn` with every pid in a pool's rotation at once, and resolves with all results. Works in the primary's main thread.
+ * @throws as `transaction`.
+ */
 export function map<T>(name: string, fn: (pid: number) => T | PromiseLike<T>): Promise<Awaited<T>[]> {
   return local.map(name, fn);
 }
 
-/** Takes all replicas of the pool's supervisor into rotation. Works in the primary's main thread. */
+/**
+ * Takes all replicas of the pool's supervisor into its rotation. Works in the primary's main thread.
+ * @throws BallermannError: ERR_NO_SUCH_POOL, ERR_DISCONNECTED, ERR_CLOSED.
+ */
 export function refresh(name: string): Promise<void> {
   return local.refresh(name);
 }
 
-/** The pool of that name. Works in the primary's main thread. @throws BallermannError ERR_NO_SUCH_POOL. */
-export function pool(name: string): Balancer {
+/** Returns the pool of that name. Works in the primary's main thread. @throws BallermannError: ERR_NO_SUCH_POOL. */
+export function pool<Contract = unknown>(name: string): Balancer<Contract> {
   return local.pool(name);
 }

@@ -13,13 +13,13 @@ import {
 export const DEFAULT_TIMEOUT = 5000;
 
 export interface CallOptions {
-  /** ms until ERR_TIMEOUT, the wait for the end of a window included. @default 5000 */
+  /** ms until ERR_TIMEOUT. The time that the call waits for a window to end counts. @default 5000 */
   timeout?: number;
-  /** Rejects with the signal's reason; the handler's own signal is aborted. */
+  /** When it aborts, the call rejects with its reason, and the handler's `context.signal` aborts. */
   signal?: AbortSignal;
   /**
-   * Whether the message may run twice: then a call to a pool goes to another replica even where the first may have
-   * begun it before it died. @default false
+   * Whether the message may run twice. If true, and the replica dies after it has begun the call, a call to a pool goes to
+   * another replica. If false, it rejects with ERR_REPLICA_DIED. @default false
    */
   idempotent?: boolean;
 }
@@ -27,14 +27,14 @@ export interface CallOptions {
 export interface PingOptions {
   /** ms until ERR_TIMEOUT. @default 5000 */
   timeout?: number;
-  /** Rejects with the signal's reason. */
+  /** When it aborts, the ping rejects with its reason. */
   signal?: AbortSignal;
 }
 
 export interface TransactionOptions {
-  /** ms to wait for the end of a window. The function itself has no limit. @default 5000 */
+  /** ms to wait for a window to end. The function itself has no time limit. @default 5000 */
   timeout?: number;
-  /** Stops the wait; rejects with the signal's reason. */
+  /** When it aborts during that wait, the transaction rejects with its reason. */
   signal?: AbortSignal;
 }
 

@@ -29,8 +29,8 @@ function findFolder(): string {
   }
   throw new BallermannError(
     'ERR_NATIVE_UNAVAILABLE',
-    `ballermann runs from ${here ?? 'a CommonJS bundle'}, which is not in its package. If a bundler put it there, mark ` +
-      'the package as external, so that it stays in node_modules (esbuild: --external:ballermann)',
+    `ballermann does not find its package: its code runs from ${here ?? 'a CommonJS bundle'}. If a bundler put it there, ` +
+      'mark the package as external, so that it stays in node_modules (esbuild: --external:ballermann)',
     { cause },
   );
 }

@@ -8,7 +8,7 @@ import { badRange, badType } from '../arguments.js';
 import { BallermannError, toErrorData } from '../errors.js';
 import { NOT_PLAIN, Snapshot } from './snapshot.js';
 
-/** As `serialization` of `node:cluster`. */
+/** How messages travel, as `serialization` of node:cluster. 'json': as JSON. 'advanced': as structuredClone copies them. */
 export type Serialization = 'json' | 'advanced';
 
 /** A message as it travels; undefined for an undefined one. */
@@ -69,7 +69,11 @@ export const codecs: Readonly<Record<Serialization, Codec>> = {
 export function unreadableReply(cause: unknown): BallermannError {
   // V8 needs more stack to read some values than it has needed to write them.
   if (cause instanceof RangeError)
-    return new BallermannError('ERR_REMOTE', 'the reply is nested too deeply to be read', { cause });
+    return new BallermannError(
+      'ERR_REMOTE',
+      'the reply is nested too deeply to be read; return a flatter one',
+      { cause },
+    );
   return new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause });
 }
 
@@ -83,7 +87,7 @@ function ofPlain(message: unknown): Payload | undefined {
 
 function ofText(message: unknown): Payload {
   const text = JSON.stringify(message);
-  if (text === undefined) throw new Error('JSON has no word for it');
+  if (text === undefined) throw new Error('JSON cannot represent it');
   return { value: { [TEXT]: text }, weight: text.length };
 }
 
@@ -115,7 +119,7 @@ function kindOf(message: unknown): string {
 
 function bounded(payload: Payload): Payload {
   if (payload.weight > MAX_PAYLOAD) {
-    const expected = `at most ${MAX_PAYLOAD} characters or bytes when serialized`;
+    const expected = `at most ${MAX_PAYLOAD} characters or bytes long when serialized`;
     throw badRange('message', expected, payload.weight);
   }
   return payload;

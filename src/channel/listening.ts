@@ -4,7 +4,7 @@
  * answer names a listener of the segment.
  */
 
-/** Who distributes connections: the replicas among themselves, or node:cluster. */
+/** Who distributes connections. 'balanced': the replicas accept in turn. 'node': node:cluster does it. */
 export type Listen = 'balanced' | 'node';
 
 /** The `act` of the question. */

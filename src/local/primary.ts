@@ -33,7 +33,8 @@ export const primary: Local = {
 
   call<Reply>(target: string | number, message: unknown, options?: CallOptions): Promise<Reply> {
     try {
-      if (typeof target === 'string') return pools.get(target).call<Reply>(message, options);
+      if (typeof target === 'string')
+        return pools.get(target).call<unknown>(message, options) as Promise<Reply>;
       const replica = replicaOf(checkTarget(target) as number);
       return loaded().sendCall<Reply>(replica, message, callOptions(options));
     } catch (error) {

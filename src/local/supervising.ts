@@ -29,8 +29,7 @@ export const supervise: Local['supervise'] = async (options) => {
   if (process.permission?.has('child') === false) {
     throw new BallermannError(
       'ERR_WRONG_PROCESS',
-      'supervise starts processes, which this one may not: start it with --allow-child-process and --allow-addons ' +
-        'beside --permission',
+      'supervise() starts processes, and --permission forbids that here: add --allow-child-process and --allow-addons',
     );
   }
   const { maxReplicas } = ownSegment().segment.addon.layout;
@@ -52,14 +51,18 @@ export const supervise: Local['supervise'] = async (options) => {
 };
 
 export const balance: Local['balance'] = async (supervisor, name, ratio) => {
-  if (!(supervisor instanceof Supervisor)) throw badType('supervisor', 'what supervise() gave', supervisor);
+  if (!(supervisor instanceof Supervisor))
+    throw badType('supervisor', 'the Supervisor that supervise() resolved with', supervisor);
   const settings = balancerSettings(ratio);
   const { segment } = ownSegment();
   checkPoolName(name, segment.addon.layout.nameBytes);
   if (supervisor.ended) throw supervisor.ended;
   pools.release(name, segment.addon.layout.poolCount);
   if (pools.has(name))
-    throw new BallermannError('ERR_POOL_EXISTS', `there is a pool named ${JSON.stringify(name)}`);
+    throw new BallermannError(
+      'ERR_POOL_EXISTS',
+      `a pool named ${JSON.stringify(name)} exists already: choose another name, or close() that one`,
+    );
   const balancer = new Balancer(supervisor, name, settings, segment, () => pools.delete(name));
   pools.set(name, balancer);
   if (settings.connect) await balancer.refresh().catch(() => {}); // pid() says why there is no replica

@@ -191,7 +191,7 @@ function checkVersions(path: string, { abi, layout }: Addon): void {
   if (abi !== process.versions.modules)
     throw new Error(`${path} is built for ABI ${abi}, this Node has ${process.versions.modules}`);
   if (layout.version === VERSION) return;
-  const text = `${path} is of version ${layout.version}, this copy of ballermann needs ${VERSION}: install one`;
+  const text = `${path} is of version ${layout.version}, this copy of ballermann needs ${VERSION}: install one version only`;
   throw path === getEnvironmentData(OF_ALL_COPIES)
     ? new BallermannError('ERR_PROTOCOL', text)
     : new Error(text);
@@ -209,8 +209,8 @@ function* places(): Generator<string> {
 function unavailable(failures: readonly unknown[]): BallermannError {
   const isRefused = failures.some((error) => REFUSALS.has((error as { code?: string }).code));
   const text = isRefused
-    ? 'this Node may not load addons: start it without --no-addons, and with --allow-addons and --allow-child-process ' +
-      'where it has --permission'
+    ? 'this Node may not load addons: start it without --no-addons; with --permission, add --allow-addons and ' +
+      '--allow-child-process'
     : advice(thisTarget());
   const cause = new AggregateError(failures, failures.map(String).join('; '));
   return new BallermannError('ERR_NATIVE_UNAVAILABLE', text, { cause });

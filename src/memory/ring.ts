@@ -20,7 +20,7 @@ export class Ring {
     if (index === undefined) {
       throw new BallermannError(
         'ERR_SEGMENT_FULL',
-        `no room for pool '${name}': ${addon.layout.poolCount} are open`,
+        `no room for pool '${name}': this primary has ${addon.layout.poolCount} pools, which is the most; close one`,
       );
     }
     this.index = index;

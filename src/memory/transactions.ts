@@ -36,7 +36,7 @@ async function enterLater(
   pool: CountedPool,
   options: { timeout: number; signal: AbortSignal | undefined },
 ): Promise<void> {
-  const text = `pool '${pool.name}' was paused for all of ${options.timeout} ms`;
+  const text = `the transaction was not begun: a maintenance window of pool '${pool.name}' did not end within ${options.timeout} ms`;
   await withDeadline(
     options,
     () => new BallermannError('ERR_TIMEOUT', text),

@@ -45,7 +45,7 @@ function unfinished(event: string, ms: number): string {
   for (const name of process.getActiveResourcesInfo()) open.set(name, (open.get(name) ?? 0) + 1);
   const list = [...open].map(([name, count]) => `${count} ${name}`).join(', ');
   return (
-    `ballermann: replica ${process.pid} exits ${Math.round(ms)} ms after its listeners for ${event} were called: ` +
-    `they have not ended it, and ${list || 'nothing'} is open. Call process.exit() at their end`
+    `ballermann: replica ${process.pid}: the listeners for ${event} have not ended the process within ${Math.round(ms)} ms, ` +
+    `so it exits now. Still open: ${list || 'nothing'}. Call process.exit() at the end of the listener`
   );
 }

@@ -33,7 +33,7 @@ export function replicaRuntime(): Runtime | undefined {
   if (found === undefined || found.protocol === PROTOCOL_VERSION) return found?.runtime;
   throw new BallermannError(
     'ERR_PROTOCOL',
-    `the primary's ballermann speaks protocol ${found.protocol}, this copy ${PROTOCOL_VERSION}: install one`,
+    `the primary and this script have different versions of ballermann (protocol ${found.protocol} and ${PROTOCOL_VERSION}): install one in both`,
   );
 }
 

@@ -198,7 +198,7 @@ export class ReplicaRuntime implements Runtime {
         await hook(reason);
       } catch (error) {
         process.exitCode = 1;
-        console.error('ballermann: an onShutdown hook failed:', error);
+        console.error(`ballermann: an onShutdown hook of replica ${process.pid} failed:`, error);
       }
     }
     const limits = { latest: part(CLEAN_UP_PART), isServing: () => this.#servers.isServing };

@@ -66,7 +66,10 @@ test('balance: other options', () =>
   unharmed('options', async (supervisor) => {
     const rows: [options: Anything, expected: Expected][] = [
       [[], type(/an object.*got \[\]/)],
-      [{ minAliveRation: 0.8 }, type(/minAliveRatio.*got .*minAliveRation/)],
+      [
+        { minAliveRation: 0.8 },
+        type(/^options.minAliveRation is no option; the options are minAliveRatio, /),
+      ],
       [{ reconnectDelay: -1 }, range(/options\.reconnectDelay .*got -1/)],
       [{ reconnectDelay: '5' }, type(/options\.reconnectDelay .*got '5'/)],
       [{ reconnectDelay: 2 ** 31 }, range(/options\.reconnectDelay .*2147483647.*got 2147483648/)],
@@ -106,7 +109,10 @@ test('balance: no supervisor, or a closed one', () =>
       [{}, /got \{\}/],
       ['supervisor', /got 'supervisor'/],
     ] as [Anything, RegExp][]) {
-      const error = await rejects(balance(supervisor, 'bad'), type(/^supervisor must be what supervise/));
+      const error = await rejects(
+        balance(supervisor, 'bad'),
+        type(/^supervisor must be the Supervisor that supervise/),
+      );
       assert.match(error.message, got);
     }
     const closed = await start({ replicas: 1, name: 'the closed one' });
@@ -134,7 +140,7 @@ test('supervise: replicas that cannot be counted', () =>
 
 test('more pools, and more replicas, than the segment holds', () =>
   unharmed('room', async (supervisor) => {
-    const full = { code: 'ERR_SEGMENT_FULL', message: /no room/ };
+    const full = { code: 'ERR_SEGMENT_FULL', message: /there is room for \d+ more|no room/ };
     const made: ballermann.Balancer[] = [];
     const one = () => balance(supervisor, `pool ${made.length}`);
     // Pools of the tests before may be open still, so it is not known how many there is room for.
@@ -214,7 +220,7 @@ test('supervise: an exec that is no file', () =>
 test('supervise: other options', () =>
   unharmed('supervise', async () => {
     const rows: [options: Anything, expected: Expected][] = [
-      [{ replica: 2 }, type(/replicas.*got .*replica/)],
+      [{ replica: 2 }, type(/^options.replica is no option; the options are exec, replicas, /)],
       [{ args: 'one' }, type(/^options\.args .*array of strings.*'one'/)],
       [{ args: [1] }, type(/^options\.args /)],
       [{ execArgv: {} }, type(/^options\.execArgv /)],
@@ -276,7 +282,10 @@ test('pids of strangers, of dead replicas, and what is no pid', () =>
     const dead = other.children()[0]?.pid as number;
     await killed(other, dead);
     for (const stranger of [process.pid, process.ppid, 1, 2 ** 40, dead]) {
-      const expected = { code: 'ERR_NO_SUCH_REPLICA', message: new RegExp(`pid ${stranger}$`) };
+      const expected = {
+        code: 'ERR_NO_SUCH_REPLICA',
+        message: new RegExp(`no replica has pid ${stranger} \\(any more\\)$`),
+      };
       assert.is((await rejects(call(stranger, 1), expected)).pid, stranger);
       await rejects(ping(stranger), expected);
       throws(() => cast(stranger, 1), expected);
@@ -328,7 +337,7 @@ test('applyWithin: wait, fn and options', () =>
       [{ timeout: -1 }, range(/^options\.timeout .*got -1$/)],
       [{ timeout: '1s' }, type(/^options\.timeout .*got '1s'$/)],
       [{ signal: 'stop' }, type(/^options\.signal .*AbortSignal.*got 'stop'$/)],
-      [{ timeOut: 1 }, type(/timeout.*got .*timeOut/)],
+      [{ timeOut: 1 }, type(/^options.timeOut is no option; the options are .*timeout/)],
       [5, type(/^options .*an object.*got 5$/)],
     ];
     for (const [given, expected] of options) await rejects(applyWithin('windows', never, 0, given), expected);
@@ -348,7 +357,7 @@ function areRefused(outcomes: Outcomes, expected: string[], where: RegExp): void
   );
   for (const [what, code, message] of outcomes) {
     assert.is(code, 'ERR_WRONG_PROCESS', `${what}: ${message}`);
-    assert.ok(message.startsWith(`${what} works in `), message);
+    assert.ok(message.startsWith(`${what}() works in `), message);
     const home = ofReplica.includes(what)
       ? / works in a replica's main thread; this is /
       : ofPrimary.includes(what)
@@ -367,9 +376,9 @@ test("what is the primary's alone is refused in a replica and in its threads", (
   unharmed('in replica', async () => {
     await using supervisor = await supervise({ exec: fixture('arguments/replica.mjs'), replicas: 1 });
     const replica = supervisor.children()[0]?.pid as number;
-    areRefused(await call(replica, 'here'), ofPrimary, new RegExp(`this is replica ${replica}`));
+    areRefused(await call<Outcomes>(replica, 'here'), ofPrimary, new RegExp(`this is replica ${replica}`));
     const everything = [...ofPrimary, ...ofPrimaryAndReplica, ...ofReplica];
-    areRefused(await call(replica, 'in a thread'), everything, /this is a worker thread/);
+    areRefused(await call<Outcomes>(replica, 'in a thread'), everything, /this is a worker thread/);
   }));
 
 test("what is no thread's is refused in a thread of the primary", () =>
@@ -390,7 +399,7 @@ test('supervise is refused in a worker of node:cluster', () =>
 test("what is a replica's alone is refused in the primary", () => {
   const outside = {
     code: 'ERR_WRONG_PROCESS',
-    message: /replica.*; this is a process that supervise\(\) has not started$/,
+    message: /replica.*; this is a process that supervise\(\) has not started: run the script that calls/,
   };
   throws(() => handle(() => {}), outside);
   throws(() => ready(), outside);

@@ -176,7 +176,7 @@ test('no children at start: a pool that is not to connect waits for a refresh', 
   await using supervisor = await start({ intensity: 100 });
   const pool = await balance(supervisor, 'unconnected', { connect: false, reconnectDelay: 1 });
   const error = throws(() => pid('unconnected'), 'ERR_DISCONNECTED');
-  assert.match(error.message, 'never connected');
+  assert.match(error.message, 'connect is false');
   await killed(supervisor, supervisor.children()[0]?.pid as number);
   await allUp(supervisor);
   isDisconnected('unconnected');

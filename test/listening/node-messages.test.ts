@@ -163,7 +163,7 @@ test('what Node’s primary cannot take fails in its replica, is counted, and is
   assert.is(said.length, 1, said.join('\n'));
   assert.match(
     said[0] ?? '',
-    `(pid ${sender}) asked for a socket whose address is "${process.cwd()}": Node cannot take`,
+    `(pid ${sender}) asked for a socket whose address is "${process.cwd()}": Node cannot do that`,
   );
 });
 

@@ -118,12 +118,16 @@ const keyless: [what: string, sticky: () => unknown, warning: RegExp][] = [
   ['throws', () => raise(new Error("the application's own")), /threw Error: the application's own;/],
   ['throws nothing', () => raise(undefined), /threw Error: undefined;/],
   ['throws what cannot be read', () => raise(hostile), /threw Error: an error that cannot be read;/],
-  ['returns nothing', () => {}, /must return a string, and returned undefined;/],
-  ['returns null', () => null, /returned null;/],
-  ['returns NaN', () => Number.NaN, /returned NaN;/],
-  ['returns an object', () => ({ key: 1 }), /returned \{ key: 1 \};/],
-  ['returns what cannot be shown', () => ({ [inspect.custom]: () => raise(1) }), /cannot be shown;/],
-  ['is async', async () => 'key', /returned a promise: the function cannot be async;/],
+  ['returns nothing', () => {}, /returned undefined instead of a string;/],
+  ['returns null', () => null, /returned null instead of a string;/],
+  ['returns NaN', () => Number.NaN, /returned NaN instead of a string;/],
+  ['returns an object', () => ({ key: 1 }), /returned \{ key: 1 \} instead of a string;/],
+  [
+    'returns what cannot be shown',
+    () => ({ [inspect.custom]: () => raise(1) }),
+    /cannot be shown instead of a string;/,
+  ],
+  ['is async', async () => 'key', /returned a promise instead of a string: the function cannot be async;/],
   ['is async and throws', async () => raise(new Error('too late')), /cannot be async;/],
 ];
 
@@ -164,7 +168,7 @@ test('whatever the function does, the primary goes on, and so does the connectio
   assert.is(tally(pids).size, 1, 'they go by their address');
   assert.ok(upPids(running.supervisor).includes(pids[0] as number));
   assert.equal(warnings, [
-    "ballermann: sticky.mjs: sticky threw Error: the application's own; this connection goes by its address",
+    "ballermann: sticky.mjs: the sticky function threw Error: the application's own; this connection goes by its address",
   ]);
 });
 

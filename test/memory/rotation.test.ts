@@ -19,7 +19,7 @@ function isRotation(handedOut: readonly number[], pids: readonly number[]): void
 
 /** The pids that a replica hands out. */
 function handedOutBy(replica: number, pool: string, count: number): Promise<number[]> {
-  return call(replica, { op: 'pid', pool, count });
+  return call<number[]>(replica, { op: 'pid', pool, count });
 }
 
 test('k·n hand-outs give each pid k, for 1, 2, 3 and 7 replicas, across blocks', async () => {

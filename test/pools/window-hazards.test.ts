@@ -202,7 +202,10 @@ test('a window ends by its deadline though the ping of a replica with endless wo
   await noted(busy, 'start work');
   await rejects(
     pool.applyWithin(() => assert.unreachable(), ping, { timeout: 50 }),
-    { code: 'ERR_TIMEOUT', message: /window of 'pool' did not end within 50 ms: its wait was not over$/ },
+    {
+      code: 'ERR_TIMEOUT',
+      message: /window of pool 'pool' did not end within 50 ms: its wait was not over$/,
+    },
   );
   assert.ok(pool.pids().includes(pool.pid()));
   await release(busy, 'work');

@@ -328,7 +328,7 @@ test('what waits for the end of a window is refused at once inside it; another p
   const replica = pool.pid();
   const never = (): never => assert.unreachable() as never;
   const refused = async (): Promise<void> => {
-    const expected = { code: 'ERR_PAUSED', message: /from inside a window of 'pool'/ };
+    const expected = { code: 'ERR_PAUSED', message: /on pool 'pool' from inside its own window/ };
     await rejects(pool.call(note('never')), expected);
     await rejects(call('pool', note('never')), expected);
     await rejects(pool.transaction(never), expected);

@@ -91,7 +91,7 @@ test('what else can be seen of a replica', () => {
     [{ stage: 'waiting' }, 'does not read its channel; the message waits in the primary'],
     [
       { stage: 'waiting', blocked: true },
-      'does not read its channel; the message waits in the primary; its event loop does not turn',
+      'does not read its channel; the message waits in the primary; its event loop is blocked',
     ],
     [
       { stage: 'begun', turn: 5_000.4, blocked: true },

@@ -227,7 +227,7 @@ test('the script and its children see one variable of ours, the number of the re
   assert.is(env['ASKED'], 'yes');
   const asked = ['ASKED', 'BALLERMANN_INDEX'];
   assert.equal(unasked(env, asked), []);
-  assert.equal(unasked(await call(target, 'env of a child'), asked), []);
+  assert.equal(unasked(await call<typeof env>(target, 'env of a child'), asked), []);
 });
 
 test('a process that a replica forks is no replica', async () => {

@@ -47,7 +47,7 @@ export async function release(pid: number, key: string): Promise<void> {
 }
 
 export function journal(pid: number): Promise<unknown[]> {
-  return call(pid, { op: 'journal' }, { timeout: 30_000 }); // tens of MiB may be on their way before it
+  return call<unknown[]>(pid, { op: 'journal' }, { timeout: 30_000 }); // tens of MiB may be on their way before it
 }
 
 /** Resolves when the replica has noted `entry`. */
@@ -56,7 +56,7 @@ export async function noted(pid: number, entry: unknown): Promise<void> {
 }
 
 export function attempt(pid: number, what: string, ...args: unknown[]): Promise<Outcome> {
-  return call(pid, { op: 'attempt', what, args });
+  return call<Outcome>(pid, { op: 'attempt', what, args });
 }
 
 /** The pids of the replicas that are up. */

@@ -28,7 +28,7 @@ export function listeners(options: Partial<SupervisorOptions> = {}): Promise<Sup
 
 /** Has a replica do something. */
 export function ask<Answer = unknown>(pid: number, op: string, rest: object = {}): Promise<Answer> {
-  return call<Answer>(pid, { op, ...rest });
+  return call(pid, { op, ...rest }) as Promise<Answer>;
 }
 
 /** Has every replica listen. */

@@ -11,7 +11,7 @@ import { byAddress, type StickyKey } from './sticky.js';
 /** ms between two warnings: a function that fails mostly fails for each connection. */
 const BETWEEN = 60_000;
 
-const ASYNC = 'a promise: the function cannot be async';
+const ASYNC = 'a promise instead of a string: the function cannot be async';
 
 /** @param warn is given a text, and what was thrown, at the first failure; and then at most once a minute. */
 export function safely(sticky: StickyKey, warn: (text: string, thrown?: Error) => void): StickyKey {
@@ -24,10 +24,10 @@ export function safely(sticky: StickyKey, warn: (text: string, thrown?: Error) =
       unsaid++;
       return;
     }
-    const again = unsaid === 0 ? '' : ` (the ${unsaid} before it too)`;
+    const again = unsaid === 0 ? '' : `, as did ${unsaid} before it`;
     warnedAt = now;
     unsaid = 0;
-    warn(`sticky ${how}; this connection goes by its address${again}`, thrown);
+    warn(`the sticky function ${how}; this connection goes by its address${again}`, thrown);
   };
 
   return ({ address, port }) => {
@@ -35,7 +35,7 @@ export function safely(sticky: StickyKey, warn: (text: string, thrown?: Error) =
       const key: unknown = sticky({ address, port });
       if (typeof key === 'string' || Number.isFinite(key)) return String(key);
       if (types.isPromise(key)) key.then(undefined, () => {}); // else a rejection would end the process
-      failed(`must return a string, and returned ${types.isPromise(key) ? ASYNC : show(key)}`);
+      failed(`returned ${types.isPromise(key) ? ASYNC : `${show(key)} instead of a string`}`);
     } catch (error) {
       const thrown = fromErrorData(toErrorData(error));
       failed(`threw ${thrown.name}: ${thrown.message}`, thrown);

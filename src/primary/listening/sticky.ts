@@ -15,15 +15,15 @@ import {
   sendable,
 } from './listening-socket.js';
 
-/** Where a connection comes from. Without an address: a Unix socket. */
+/** Where a connection comes from. Address and port are undefined on a Unix socket. */
 export interface Remote {
   readonly address: string | undefined;
   readonly port: number | undefined;
 }
 
 /**
- * Gives connections that are to reach the same replica the same text. One that throws, or that gives something else than a
- * string or a number, has them go by their address, as `true` does, and a warning says so.
+ * Groups connections: those for which it returns the same text go to the same replica. If it throws, or returns anything but a
+ * string or a number, the connection goes by its address, as with `sticky: true`, and the log says so.
  */
 export type StickyKey = (remote: Remote) => string;
 

@@ -11,20 +11,27 @@ import {
   checkString,
 } from '../../arguments.js';
 
+/** How a pool chooses the next replica. */
 export type Selection = 'round-robin' | 'least-queue';
 
 export interface BalancerOptions {
-  /** Replicas alive / replicas at the last refresh below which the pool is refreshed; above 0, up to 1. @default 0.8 */
+  /**
+   * The pool is refreshed when fewer than this part of its replicas are alive, compared with the last refresh. Above 0, up to
+   * 1. @default 0.8
+   */
   minAliveRatio?: number;
-  /** ms between looks for replicas while there are none. @default 1000 */
+  /** While the pool has no replica, it looks for one each time after this many ms. @default 1000 */
   reconnectDelay?: number;
-  /** Unfinished messages at which a replica is passed over; at least 1. @default Infinity */
+  /**
+   * A replica with this many unfinished messages is passed over. If all have as many, calls fail with ERR_OVERLOAD. At least
+   * 1. @default Infinity
+   */
   maxQueueLength?: number;
-  /** Whether the pool takes replicas in at once; else at the first refresh(). @default true */
+  /** Whether the pool takes replicas in at once. If false, it is empty until refresh(). @default true */
   connect?: boolean;
   /**
-   * How the next replica is chosen: 'round-robin' gives each the same number; 'least-queue' prefers those with fewer
-   * unfinished messages, for tasks of unequal size. @default 'round-robin'
+   * 'round-robin' gives each replica the same number of messages. 'least-queue' prefers replicas with fewer unfinished messages,
+   * for tasks of unequal size. @default 'round-robin'
    */
   selection?: Selection;
 }

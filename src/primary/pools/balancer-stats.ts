@@ -1,44 +1,50 @@
 /** What `stats()` of a pool shows. */
 
+/** What `stats()` of a pool returns: a snapshot. */
 export interface BalancerStats {
+  /** The name of the pool. */
   readonly name: string;
-  /** Replicas that the pool has: those in rotation, and those that are blocked. */
+  /** How many replicas the pool has, in rotation or blocked. */
   readonly alive: number;
-  /** Replicas at the last completed refresh. */
+  /** How many replicas the pool had after its last refresh. */
   readonly original: number;
   /**
-   * Pids of the supervisor's replicas that are up and that the pool leaves out, as it does with those that take the place of
-   * dead ones while alive / original is not below `minAliveRatio`. refresh() takes them in, and so does a reload or a resize.
+   * Pids of the supervisor's replicas that are up and not in the pool. Replacements of dead replicas wait here until alive /
+   * original is below `minAliveRatio`. A refresh, a reload or a resize takes them in.
    */
   readonly outside: readonly number[];
+  /** Whether a window is open. */
   readonly paused: boolean;
-  /** Calls and casts that were given to a replica, redirections included. */
+  /** Calls and casts that were sent to a replica, since the pool was made. One that was redirected counts twice. */
   readonly sent: number;
-  /** Of these, those that went to another replica after the first one's death. */
+  /** Calls and casts that went to another replica because the first one had died. */
   readonly redirected: number;
-  /** Calls and casts that wait for the end of a window or for a replica. */
+  /** Calls and casts that are waiting now, for a window to end or for a replica. */
   readonly held: number;
-  /** Casts given up because the pool was closed, had no replica left or was full. */
+  /** Casts that were lost because the pool was closed, had no replica left or was full. */
   readonly lostCasts: number;
-  /** Transactions running in all processes. */
+  /** Transactions that are running now, in all processes. */
   readonly transactions: number;
-  /** Answers that came after their caller had stopped waiting; of the whole supervisor. */
+  /** Replies that came after their caller had stopped waiting. They were dropped. Of the whole supervisor. */
   readonly late: number;
-  /** What arrived over IPC and did not fit the protocol; of the whole supervisor. */
+  /** Messages from replicas that did not fit the protocol. They were dropped. Of the whole supervisor. */
   readonly malformed: number;
+  /** The replicas of the pool, in rotation or blocked. */
   readonly replicas: readonly ReplicaStats[];
 }
 
+/** One replica in the `stats()` of a pool. */
 export interface ReplicaStats {
   readonly pid: number;
+  /** 1 for the first process of this replica, 2 after its first restart or reload, and so on. */
   readonly incarnation: number;
-  /** Messages sent to it and not finished, by whichever road they came. */
+  /** Messages that it was sent and has not finished: by this pool, by other pools and by its pid. */
   readonly unfinished: number;
-  /** Its event loop has not turned for `blockedAfter` ms. It is not in rotation then, unless all are blocked. */
+  /** Whether its event loop has not turned for `blockedAfter` ms. It is then out of rotation, unless all are blocked. */
   readonly blocked: boolean;
   /**
-   * The part of the time, 0 to 1, in which its event loop did not wait for work: since the last look that any stats()
-   * took a second ago or longer, or since the replica was ready.
+   * The part of the time, from 0 to 1, in which its event loop did not wait for work. It covers the time since the last stats()
+   * that was at least a second ago; at first, the time since the replica got ready.
    */
   readonly eventLoopUtilization: number;
 }

@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { badType, checkFunction, checkMilliseconds, checkOptions, checkSignal } from '../../arguments.js';
+import type { MessageOf, ReplyOf } from '../../contract.js';
 import { BallermannError, poolRefusal, type Refusal } from '../../errors.js';
 import { Ring } from '../../memory/ring.js';
 import { Rotation } from '../../memory/rotation.js';
@@ -28,10 +29,14 @@ import { Gate } from './gate.js';
 import { Membership } from './membership.js';
 import { type WindowContext, type WindowOptions, Windows } from './windows.js';
 
-/** How long a window waits for what is idle: ms, or a function that is called with each pid. */
+/** What a window waits for before its function runs: ms, or a function that is called with each pid and awaited. */
 export type Wait = number | ((pid: number) => unknown);
 
-export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDisposable {
+/**
+ * A pool, as `balance` makes it. `Contract` is the type of its replicas' handler; without one, messages and replies are `unknown`.
+ * As an async disposable it is closed at the end of an `await using` block.
+ */
+export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> implements AsyncDisposable {
   readonly name: string;
   /** The pool as its messages see it. @internal */
   readonly route: Route;
@@ -96,49 +101,50 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   }
 
   /**
-   * The next pid in rotation. Synchronous and without a lease: nothing needs to be given back.
-   * @throws BallermannError ERR_PAUSED, ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
+   * Returns the next pid in rotation. There is nothing to give back.
+   * @throws BallermannError: ERR_PAUSED during a window, ERR_DISCONNECTED without a replica, ERR_OVERLOAD, ERR_CLOSED.
    */
   pid(): number {
     return this.#rotation.next();
   }
 
-  /** The pids in rotation, in order; empty when disconnected. Also while paused. */
+  /** Returns the pids in rotation, in order, also during a window. Empty if the pool has no replica. */
   pids(): number[] {
     return this.#membership.rotation().map(({ pid }) => pid);
   }
 
   /**
-   * Sends a message to the next replica and answers with what its handler gave. Waits while the pool is paused.
-   * @throws TypeError, RangeError, BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_REPLICA_DIED, ERR_REMOTE,
-   * ERR_TIMEOUT (after 5,000 ms unless `timeout` says otherwise, as gen_server:call), ERR_PAUSED from inside a window
-   * of this pool, or the signal's reason.
+   * Sends a message to the next replica and resolves with what its handler returned. Waits while a window is open.
+   * @throws TypeError, RangeError for a wrong argument or a message that cannot travel. BallermannError: ERR_REMOTE if the handler
+   * threw, ERR_REPLICA_DIED, ERR_TIMEOUT (after 5,000 ms by default, as gen_server:call), ERR_OVERLOAD, ERR_DISCONNECTED,
+   * ERR_CLOSED, ERR_PAUSED from inside a window of this pool. The signal's reason if it aborts.
    */
-  call<Reply = unknown>(message: unknown, options?: CallOptions): Promise<Reply> {
+  call<As = Contract>(message: MessageOf<As>, options?: CallOptions): Promise<ReplyOf<As>> {
     try {
       this.#windows.refuseInside('a call');
-      return sendCall<Reply>(this.route, message, callOptions(options)); // async would make more promises
+      return sendCall(this.route, message, callOptions(options)); // async would make more promises
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /**
-   * Sends a message to the next replica and does not wait for it. Kept while the pool is paused, within a bound.
-   * @throws TypeError, RangeError, BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
+   * Sends a message to the next replica and waits for nothing. During a window it is kept, and sent when the window has ended.
+   * @throws TypeError, RangeError for a message that cannot travel. BallermannError: ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
    */
-  cast(message: unknown): void {
+  cast<As = Contract>(message: MessageOf<As>): void {
     sendCast(this.route, message);
   }
 
   /**
-   * A maintenance window: stops handing out pids, waits, runs `fn`, and goes on, whatever happens meanwhile.
-   * With `(pid) => ping(pid)` as `wait` nothing that goes through the pool is running when `fn` begins. Windows of
-   * one pool run one after another.
-   * @param wait ms, or a function called with the pid of each of the supervisor's replicas at once; all awaited.
-   * @returns what `fn` gave.
-   * @throws what `fn` or `wait` threw; BallermannError ERR_TIMEOUT, ERR_CLOSED, or ERR_PAUSED from inside a window
-   * of this pool; the signal's reason.
+   * Opens a maintenance window: pauses the pool, waits, runs `fn`, and resumes the pool whatever happens. With
+   * `(pid) => ping(pid)` as `wait`, nothing that goes through the pool is running while `fn` runs. Windows of one pool run one
+   * after another.
+   * @param wait ms, or a function that is called with the pid of each replica of the supervisor; all its promises are awaited
+   * together.
+   * @returns what `fn` returned.
+   * @throws what `fn` or `wait` threw. BallermannError: ERR_TIMEOUT, ERR_CLOSED, ERR_PAUSED from inside a window of this pool. The
+   * signal's reason if it aborts.
    */
   async applyWithin<T>(
     fn: (context: WindowContext) => T | PromiseLike<T>,
@@ -157,9 +163,9 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   }
 
   /**
-   * Runs `fn` with the next pid, counted: a window waits for its end. Waits first while the pool is paused.
-   * @throws what `fn` threw; BallermannError ERR_DISCONNECTED, ERR_OVERLOAD, ERR_TIMEOUT, ERR_CLOSED, or ERR_PAUSED
-   * from inside a window of this pool.
+   * Runs `fn` with the next pid. A window waits until it has ended. While a window is open, a new transaction waits.
+   * @throws what `fn` threw. BallermannError: ERR_DISCONNECTED, ERR_OVERLOAD, ERR_TIMEOUT, ERR_CLOSED, ERR_PAUSED from inside a
+   * window of this pool.
    */
   async transaction<T>(
     fn: (pid: number) => T | PromiseLike<T>,
@@ -170,7 +176,7 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
     return transact(this.#counted, fn, transactionOptions(options));
   }
 
-  /** Runs `fn` for every pid in rotation at once, counted as one transaction; the results in order of the pids. */
+  /** Runs `fn` with every pid in rotation at once, as one transaction. Resolves with the results, in the order of the pids. */
   async map<T>(fn: (pid: number) => T | PromiseLike<T>): Promise<Awaited<T>[]> {
     checkFunction('fn', fn);
     this.#windows.refuseInside('map()');
@@ -185,14 +191,14 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   }
 
   /**
-   * Takes all of the supervisor's replicas into rotation. Complete when every replica that was being started is
-   * up or has failed.
-   * @throws BallermannError ERR_DISCONNECTED, ERR_CLOSED.
+   * Takes all replicas of the supervisor into rotation. Resolves when every replica that was being started is up or has failed.
+   * @throws BallermannError: ERR_DISCONNECTED, ERR_CLOSED.
    */
   async refresh(): Promise<void> {
     if (!(await this.#membership.refresh())) this.#refuse('empty');
   }
 
+  /** Returns a snapshot: who is in rotation, what waits, how busy each replica is. */
   stats(): BalancerStats {
     const { counters } = this.#supervisor;
     const { sent, redirected, held, lostCasts } = this.#dispatcher;
@@ -218,14 +224,15 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   }
 
   /**
-   * Gives the name back. Calls that were sent end as they would have; what is held, and windows that wait for
-   * their turn, reject with ERR_CLOSED. Resolves when an open window has ended. The supervisor goes on.
+   * Closes the pool and frees its name. Calls that were sent still get their replies. Held calls, and windows that wait for their
+   * turn, reject with ERR_CLOSED. Resolves when an open window has ended. The supervisor goes on.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
+  /** As close(). */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -249,7 +256,10 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
   async drained(until: number, signal: AbortSignal | undefined): Promise<void> {
     for (let ms = 1; this.#gate.isPaused && this.#gate.running() > 0; ms = Math.min(2 * ms, 8)) {
       if (performance.now() >= until) {
-        throw new BallermannError('ERR_TIMEOUT', `transactions of pool '${this.name}' did not end in time`);
+        throw new BallermannError(
+          'ERR_TIMEOUT',
+          `no answer to the ping in time: transactions of pool '${this.name}' are still running`,
+        );
       }
       await sleep(ms);
       signal?.throwIfAborted();
@@ -332,7 +342,8 @@ export class Balancer extends EventEmitter<BalancerEvents> implements AsyncDispo
 
   #refusal(why: Refusal): BallermannError {
     const { cause, connected } = this.#membership;
-    const reason = cause?.message ?? (connected ? undefined : 'it was never connected');
+    const reason =
+      cause?.message ?? (connected ? undefined : 'connect is false, and refresh() has not been called');
     return poolRefusal(this.name, this.#closed === undefined ? why : 'closed', {
       reason,
       cause,

@@ -10,15 +10,15 @@ import { deferred } from '../../deferred.js';
 import { BallermannError } from '../../errors.js';
 
 export interface WindowOptions {
-  /** Ends the window, or the wait for its turn; rejects with the signal's reason. */
+  /** When it aborts, the window ends, or leaves the queue, and rejects with its reason. */
   signal?: AbortSignal;
-  /** ms from the call until the window is ended with ERR_TIMEOUT; undefined: no limit. */
+  /** ms after which the window ends with ERR_TIMEOUT. The time that it waits for its turn counts. @default no limit */
   timeout?: number;
 }
 
 /** What the function of a window is given. */
 export interface WindowContext {
-  /** Aborted when the window ends before the function does (abort or time limit). */
+  /** Aborts when the window ends before the function does, by its own signal or its time limit. */
   readonly signal: AbortSignal;
 }
 
@@ -94,8 +94,8 @@ export class Windows {
     if (openWindows === 0 || !inside.getStore()?.some((window) => window.open && window.of === this)) return;
     throw new BallermannError(
       'ERR_PAUSED',
-      `${what} from inside a window of '${this.#name}' would wait for the end of that window: ` +
-        'use a pid in the window, or do it after the window',
+      `${what} on pool '${this.#name}' from inside its own window would wait for itself: ` +
+        'call a pid inside the window, or do it after the window',
     );
   }
 
@@ -163,7 +163,7 @@ export class Windows {
   #timedOut(timeout: number, delay: string): BallermannError {
     return new BallermannError(
       'ERR_TIMEOUT',
-      `the window of '${this.#name}' did not end within ${timeout} ms: ${delay}`,
+      `the window of pool '${this.#name}' did not end within ${timeout} ms: ${delay}`,
     );
   }
 }

@@ -72,7 +72,7 @@ export class InFlight implements Custodian {
     if (this.#messages.get(message.id) !== message) return;
     this.#messages.delete(message.id);
     this.#listener.counted(this.size);
-    const text = `the ${message.kind} to replica ${this.#pid} cannot be written: ${toErrorData(cause).message}`;
+    const text = `the ${message.kind} to replica ${this.#pid} could not be sent: ${toErrorData(cause).message}`;
     const error = new BallermannError('ERR_PROTOCOL', text, { cause, pid: this.#pid });
     if (message.kind === 'cast') this.#listener.castFailed(error);
     message.reject(error);
@@ -107,7 +107,7 @@ export class InFlight implements Custodian {
     const message = this.#finished(id);
     if (message === undefined) return;
     const cause = fromErrorData(data);
-    const text = `replica ${this.#pid}: ${data.name}: ${data.message}`;
+    const text = `the handler of replica ${this.#pid} failed: ${data.name}: ${data.message}`;
     const error = new BallermannError('ERR_REMOTE', text, { cause, pid: this.#pid });
     if (message.kind === 'cast') this.#listener.castFailed(error);
     message.reject(error);

@@ -3,7 +3,7 @@
 import { checkMessage } from '../../arguments.js';
 import { type Codec, unreadableReply } from '../../channel/codec.js';
 import type { RequestKind } from '../../channel/protocol.js';
-import { BallermannError, noSuchReplica } from '../../errors.js';
+import { BallermannError, replicaIsStopping } from '../../errors.js';
 import type { CheckedCallOptions } from '../../options.js';
 import { type Caller, Message, type MessageOptions, nobody, type Route } from './message.js';
 import { ReplicaProcess } from './replica-process.js';
@@ -82,7 +82,10 @@ export async function sendPing(target: ReplicaProcess, options: CheckedCallOptio
 function deliver(message: Message, replica: ReplicaProcess): void {
   if (replica.carry(message)) return;
   const { pid } = replica;
-  if (replica.state === 'stopping' || replica.state === 'dead')
-    throw noSuchReplica(pid, 'the replica is shutting down that has');
-  throw new BallermannError('ERR_OVERLOAD', `too much waits for replica ${pid}`, { pid });
+  if (replica.state === 'stopping' || replica.state === 'dead') throw replicaIsStopping(pid);
+  throw new BallermannError(
+    'ERR_OVERLOAD',
+    `too many messages wait for replica ${pid}, which does not read them fast enough`,
+    { pid },
+  );
 }

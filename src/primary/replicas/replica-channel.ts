@@ -119,14 +119,14 @@ export class ReplicaChannel {
       this.#outbox.uncork();
       return;
     }
-    const text = `the replica speaks protocol ${version}, the primary ${PROTOCOL_VERSION}: install the same ballermann in both`;
+    const text = `the replica and the primary have different versions of ballermann (protocol ${version} and ${PROTOCOL_VERSION}): install one in both`;
     this.#listener.broken(new BallermannError('ERR_PROTOCOL', text));
   }
 
   /** The replica has written something to its channel that is no message. What follows cannot be understood. */
   #broken(cause: Error): void {
     this.#counters.malformed++;
-    const text = 'the channel of the replica carried no message';
+    const text = 'the replica wrote something to its channel that is not a message';
     this.#listener.broken(new BallermannError('ERR_PROTOCOL', text, { cause }));
   }
 }

@@ -20,7 +20,7 @@ export function takeSlots(count: number): number[] {
     const slot = addon().takeSlot();
     if (slot === undefined) {
       for (const one of taken) giveSlotBack(one);
-      const text = `no room for ${count} more replicas: ${taken.length} slots are free`;
+      const text = `there is room for ${taken.length} more replicas in this primary; ${count} were to be started`;
       throw new BallermannError('ERR_SEGMENT_FULL', text);
     }
     taken.push(slot);

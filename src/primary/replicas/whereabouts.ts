@@ -54,5 +54,5 @@ function count(number: number, noun: string): string {
 
 function loop({ blocked, turn }: Custody): string {
   if (turn >= LONG_TURN) return `; its event loop has not turned for ${Math.round(turn)} ms`;
-  return blocked ? '; its event loop does not turn' : '';
+  return blocked ? '; its event loop is blocked' : '';
 }

@@ -8,15 +8,16 @@ import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { Backoff, type History, Streak } from './restart-policy.js';
 import type { SupervisorSettings } from './supervisor-options.js';
 
-/** 'restarting': dead, and waiting for its next start. */
+/** The state of a replica. 'restarting': its process has ended, and it waits for the next start. */
 export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
 
+/** One replica in children(). */
 export interface ChildInfo {
-  /** The child's number in its supervisor, from 0: a restart or a reload keeps it. `index` in the replica. */
+  /** Its number, 0 to n - 1. Restarts and reloads keep it. In the replica it is `index`. */
   readonly id: number;
-  /** Undefined while it waits for its start. */
+  /** Undefined while it waits for a start. */
   readonly pid: number | undefined;
-  /** 1 for the child's first process, 2 for the next …; 0 before the first. */
+  /** 1 for the first process of this number, 2 for the next, and so on. 0 before the first. */
   readonly incarnation: number;
   readonly state: ChildState;
 }

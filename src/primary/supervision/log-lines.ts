@@ -33,13 +33,17 @@ export const lines: {
   reloaded: () => info('every replica has been replaced'),
   reloadFailed: (failure) => error(`the reload failed: ${failure.message}`),
   recycle: (event) => info(`${replica(event)} is being replaced: ${recycleReason(event)}`),
-  recycleFailed: (failure) => warn(`a replica could not be replaced: ${failure.message}; it stays for now`),
-  blocked: (event) => warn(`${replica(event)} is blocked: its event loop has not turned for ${event.ms} ms`),
-  unblocked: (event) => info(`${replica(event)} turns again after ${event.ms} ms`),
+  recycleFailed: (failure) =>
+    warn(`a replica could not be replaced: ${failure.message}; the old one stays, and it is tried again`),
+  blocked: (event) =>
+    warn(
+      `${replica(event)} is blocked: its event loop has not turned for ${event.ms} ms; it gets no new work until it turns`,
+    ),
+  unblocked: (event) => info(`${replica(event)} is no longer blocked, after ${event.ms} ms`),
   hung: (event) => error(hungText(event)),
   castFailed: (failure) => {
     const cause = failure.cause instanceof Error ? failure.cause : undefined;
-    return { level: 'warn', text: `the handler of a cast failed: ${oneLine(failure.message)}`, news: cause };
+    return { level: 'warn', text: `a cast failed: ${oneLine(failure.message)}`, news: cause };
   },
   gaveUp: () => undefined, // the supervisor itself says it, and what follows
   close: () => info('closed'),
@@ -53,8 +57,8 @@ export function forcedKill(who: Who, shutdown: number): Line {
 /** A replica was to be killed, and lives: it runs as another user, so the primary may not signal it, and is stopped. */
 export function stuck(who: Who): Line {
   return error(
-    `${replica(who)} cannot be killed (EPERM): it runs as another user than the primary, and is stopped. Nobody waits ` +
-      'for it any longer. It ends as soon as it goes on (SIGCONT)',
+    `${replica(who)} cannot be killed (EPERM): it runs as another user than the primary, and is suspended. The supervisor ` +
+      'goes on without it. It ends as soon as it is continued (kill -CONT)',
   );
 }
 
@@ -66,7 +70,7 @@ export function slowStart(who: Who, ms: number, waitsFor: string): Line {
 /** A replica has sent what Node's own primary could not take. Only the first such message of each replica is told. */
 export function droppedMessage(who: Who, what: string): Line {
   return warn(
-    `${replica(who)} ${what}: Node cannot take that; it is dropped and counted in stats().malformed`,
+    `${replica(who)} ${what}: Node cannot do that, so the request was dropped and counted in stats().malformed`,
   );
 }
 
@@ -97,8 +101,8 @@ function isNewsOfALoop(failures: number): boolean {
 }
 
 function hungText(event: HungEvent): string {
-  const report = event.report === undefined ? '' : `; report: ${event.report}`;
-  return `${replica(event)} hangs: its event loop has not turned for ${event.ms} ms. It is being killed${report}`;
+  const report = event.report === undefined ? '' : `; its report is ${event.report}`;
+  return `${replica(event)} hangs: its event loop has not turned for ${event.ms} ms. It is killed now${report}`;
 }
 
 function recycleReason({ reason, value }: RecycleEvent): string {

@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { types } from 'node:util';
 import { toErrorData } from '../../errors.js';
 
-/** As pino's loggers, and those of its kind: the fields first, then the text. */
+/** A logger for the option `log`. As with pino, each function is called with an object of fields, and then a text. */
 export interface Logger {
   info(fields: object, text: string): void;
   warn(fields: object, text: string): void;
@@ -87,7 +87,7 @@ export class Log {
   }
 
   #tellLeft(event: string, level: Level, left: number): void {
-    this.#write(level, { event, left }, `${left} more of the event '${event}' within a second`);
+    this.#write(level, { event, left }, `${left} more lines about '${event}' were left out within a second`);
   }
 }
 

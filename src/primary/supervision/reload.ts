@@ -8,13 +8,13 @@ import { type Crew, replace } from './replacement.js';
 import { checkEnv, execPath, type SupervisorSettings } from './supervisor-options.js';
 
 export interface ReloadOptions {
-  /** The script that the new replicas run, as `exec` of supervise. @default the present one, read anew */
+  /** The script of the new replicas, as `exec` of supervise. @default the present one, which is read again */
   exec?: string | URL;
-  /** Takes the place of the whole `env` of supervise. @default the present one */
+  /** Replaces the whole `env` of supervise. @default the present one */
   env?: Readonly<Record<string, string | undefined>>;
   /** Arguments of the script. @default the present ones */
   args?: readonly string[];
-  /** How many replicas are replaced at a time: up to so many more run meanwhile. @default 1 */
+  /** How many replicas are replaced at a time. Up to that many more processes run during the reload. @default 1 */
   maxUnavailable?: number;
 }
 
@@ -95,11 +95,11 @@ async function replaceEach(
 
 function fallen({ pid, exit }: ReplicaProcess): BallermannError {
   const { code = null, signal = null, error: cause } = exit ?? {};
-  const how = exit === undefined ? 'is leaving' : `ended with ${signal ?? `code ${code}`}`;
+  const how = exit === undefined ? 'was asked to stop' : `ended with ${signal ?? `code ${code}`}`;
   const why = cause === undefined ? '' : `: ${cause.message}`;
   return new BallermannError(
     'ERR_START_FAILED',
-    `new replica ${pid} ${how} before the reload was done${why}`,
+    `the new replica ${pid} ${how} before the reload was done${why}`,
     {
       pid,
       exitCode: code,

@@ -1,6 +1,9 @@
 /** When a replica is restarted, how soon, and when a supervisor gives up. No processes here. */
 
-/** As OTP's: always; after an abnormal exit (a code other than 0, or a signal); never. */
+/**
+ * When a replica is restarted, as in OTP. 'permanent': always. 'transient': after an abnormal exit (a code other than 0, or a
+ * signal). 'temporary': never.
+ */
 export type RestartType = 'permanent' | 'transient' | 'temporary';
 
 export function shouldRestart(type: RestartType, code: number | null): boolean {
@@ -116,9 +119,9 @@ export class Streak {
 }
 
 export interface BackoffOptions {
-  /** ms before the second restart in a row. @default 100 */
+  /** ms before the second restart in a row. Each further one waits twice as long. @default 100 */
   readonly initial: number;
-  /** ms, the longest delay. @default 30000; 1000 where `intensity` or `period` is set */
+  /** The longest delay, in ms. @default 30000; 1000 if `intensity` or `period` is set */
   readonly max: number;
 }
 

@@ -20,7 +20,7 @@ export function limitStart(
     wait(readyTimeout - SLOW_START, isTooLate);
   };
   const isTooLate = (): void => {
-    child.failure = new Error(`not ready within readyTimeout, ${readyTimeout} ms: ${what}`);
+    child.failure = new Error(`not ready within ${readyTimeout} ms (readyTimeout): ${what}`);
     child.replica?.kill();
   };
   const wait = (ms: number, then: () => void): void => {

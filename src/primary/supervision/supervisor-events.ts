@@ -5,46 +5,49 @@ import type { ReplicaProcess } from '../replicas/replica-process.js';
 import type { RecycleReason } from './supervisor-options.js';
 
 export interface UpEvent {
-  /** The child's number; `index` in the replica. */
+  /** The number of the replica, 0 to n - 1. In the replica it is `index`. */
   readonly id: number;
   readonly pid: number;
+  /** 1 for the first process of this number, 2 after the first restart or reload, and so on. */
   readonly incarnation: number;
 }
 
 export interface DownEvent extends UpEvent {
-  /** Exit code; null where a signal ended it. */
+  /** The exit code; null if a signal ended the process. */
   readonly code: number | null;
+  /** The signal that ended the process; null if it exited. */
   readonly signal: NodeJS.Signals | null;
-  /** The uncaught error that ended it, or why it was killed before it was ready; undefined where there is neither. */
+  /** The uncaught error that ended it, or why it was killed before it was ready. Undefined if there is neither. */
   readonly error: Error | undefined;
   /** Whether it will be restarted. */
   readonly restart: boolean;
-  /** ms until that restart; undefined where there is none. */
+  /** ms until the restart. Undefined if there is none. */
   readonly restartIn: number | undefined;
-  /** Failures in a row, this one included: starts that did not get ready, and lives shorter than `healthyAfter`. */
+  /** How often it has now failed in a row: starts that did not get ready, and lives shorter than `healthyAfter`. */
   readonly failures: number;
-  /** Whether it was asked to go: by close(), resize(), a reload, a limit, or a SIGTERM of its own. */
+  /** Whether it was asked to go: by close(), resize(), a reload, a recycling, or SIGTERM. */
   readonly expected: boolean;
 }
 
 export interface ForkFailedEvent {
+  /** The number of the replica that could not be started. */
   readonly id: number;
   readonly incarnation: number;
-  /** The system's: EAGAIN, EMFILE, ENOMEM … */
+  /** The error of the system: EAGAIN, EMFILE, ENOMEM … */
   readonly error: Error;
-  /** ms until the next try; undefined where there is none: a first start, a reload's, or the supervisor ends. */
+  /** ms until the next try. Undefined if there is none: at a first start, in a reload, or when the supervisor ends. */
   readonly retryIn: number | undefined;
 }
 
 export interface BlockedEvent {
   readonly id: number;
   readonly pid: number;
-  /** For how long the event loop has not turned, as far as the primary has watched. */
+  /** For how many ms the event loop has not turned, as far as the primary has watched. */
   readonly ms: number;
 }
 
 export interface HungEvent extends BlockedEvent {
-  /** Path of the diagnostic report; undefined where none was asked for, or the replica did not make one in time. */
+  /** The path of the diagnostic report. Undefined without `hangReports`, or if the replica did not write one in time. */
   readonly report: string | undefined;
 }
 
@@ -52,41 +55,42 @@ export interface RecycleEvent {
   readonly id: number;
   readonly pid: number;
   readonly incarnation: number;
-  /** The limit that it has reached. */
+  /** The limit that the replica has reached. */
   readonly reason: RecycleReason;
-  /** What it had then: calls, casts and requests; ms; bytes. */
+  /** Its value at that moment: a number of messages and requests, ms, or bytes. */
   readonly value: number;
 }
 
+/** The events of a supervisor. */
 export interface SupervisorEvents {
   /** A replica is ready. */
   up: [UpEvent];
-  /** A replica is gone, for whatever reason. */
+  /** The process of a replica has ended, for whatever reason. The event says why, and when it is restarted. */
   down: [DownEvent];
-  /** The system refused to make a process for a replica. Does not count for `intensity`. */
+  /** The system refused to start a process for a replica. This does not count for `intensity`. */
   forkFailed: [ForkFailedEvent];
-  /** Every replica has been replaced, and the old ones are gone. */
+  /** A reload is done: every replica has been replaced, and the old ones are gone. */
   reloaded: [];
-  /** A reload has stopped, and why; what it had not replaced yet goes on. */
+  /** A reload has failed; the error says why. Replicas that were not replaced yet go on. */
   reloadFailed: [BallermannError];
-  /** A replica has reached a limit and is being replaced. */
+  /** A replica has reached `maxRequests`, `maxAge` or `maxRss`, and is being replaced. */
   recycle: [RecycleEvent];
-  /** Its replacement did not get ready: it stays, and the next try comes a while later. */
+  /** The replacement of such a replica did not get ready. The old one stays, and a later try follows. */
   recycleFailed: [BallermannError];
-  /** The event loop of a replica has not turned for `blockedAfter` ms: out of every rotation until it does. */
+  /** The event loop of a replica has not turned for `blockedAfter` ms. The replica is out of every rotation until it does. */
   blocked: [BlockedEvent];
-  /** It turns again; `ms` is for how long it did not. A replica that dies or is stopped while blocked has no such event. */
+  /** A blocked replica turns again, after `ms`. Not emitted if it dies or is stopped while it is blocked. */
   unblocked: [BlockedEvent];
-  /** It has not turned for `hangTimeout` ms and gave no sign of life: it is killed, and a 'down' follows. */
+  /** The event loop of a replica has not turned for `hangTimeout` ms. The replica is killed, and 'down' follows. */
   hung: [HungEvent];
-  /** The handler of a cast threw (ERR_REMOTE, with the replica's pid). */
+  /** The handler of a cast threw. The error is an ERR_REMOTE with the replica's pid; its cause is what was thrown. */
   castFailed: [BallermannError];
   /**
-   * ERR_RESTART_INTENSITY: the replicas are being stopped. Like 'error' of Node's emitters it must be listened to: where
-   * nobody does, the process says why on stderr and exits with code 1 when they have stopped.
+   * The supervisor gives up (ERR_RESTART_INTENSITY) and stops its replicas. If nobody listens for this event, the process writes the
+   * reason to stderr, and exits with code 1 when they have stopped.
    */
   gaveUp: [BallermannError];
-  /** The last replica is gone, after close() or giving up. */
+  /** The last replica is gone, after close() or after giving up. */
   close: [];
 }
 

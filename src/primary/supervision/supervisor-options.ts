@@ -29,115 +29,101 @@ import type { BackoffOptions, IntensityLimit, RestartType } from './restart-poli
 /** ms */
 const DEFAULT_SHUTDOWN = 5000;
 
-/** The limit that a replica has reached. */
+/** A limit after which a replica is replaced. */
 export type RecycleReason = 'maxRequests' | 'maxAge' | 'maxRss';
 
 /** How much a replica may serve; Infinity: no limit. */
 export type RecycleLimits = Readonly<Record<RecycleReason, number>>;
 
 export interface SupervisorOptions {
-  /** The script that each replica runs, ESM or CJS: a path (relative to the current folder), file: URL or URL. */
+  /** The script that each replica runs, ESM or CJS: a path (relative to the current folder), a file: URL string or a URL. */
   exec: string | URL;
   /** How many replicas. @default os.availableParallelism() */
   replicas?: number;
   /** Arguments of the script. @default [] */
   args?: readonly string[];
-  /** Options of node itself. @default process.execArgv without what says what to run, as `-e` does */
+  /** Options of Node. @default process.execArgv, without those that say what to run, such as `-e` */
   execArgv?: readonly string[];
-  /** Added to the primary's environment. @default {} */
+  /** Environment variables, added to those of the primary. @default {} */
   env?: Readonly<Record<string, string | undefined>>;
-  /** Working folder of the replicas. @default that of the primary */
+  /** The working folder of the replicas. @default the primary's */
   cwd?: string;
-  /** How messages are serialized: 'json', or 'advanced' for what structured clone takes. @default 'json' */
+  /** How messages travel: 'json', or 'advanced' as structuredClone copies them (Maps, Dates, Buffers). @default 'json' */
   serialization?: Serialization;
-  /** Which exits bring a restart: all, abnormal ones, none. @default 'permanent' */
+  /** Which exits lead to a restart: all, abnormal ones, or none. @default 'permanent' */
   restart?: RestartType;
   /**
-   * More restarts than this within `period` make the supervisor give up, as OTP's does, whoever is well. A fork that the
-   * system refuses is none: it is tried again. Unless this or `period` is set, a supervisor gives up only when no replica is
-   * healthy and each has failed 10 times in a row. @default 1 where `period` is set, as OTP's
+   * More than this many restarts within `period` make the supervisor give up, as in OTP, even if other replicas are healthy. Refused
+   * forks do not count. If neither this nor `period` is set, the supervisor gives up only when no replica is healthy and each has
+   * failed 10 times in a row. @default unset; 1 if `period` is set
    */
   intensity?: number;
-  /** ms, above 0. @default 5000 where `intensity` is set, as OTP's */
+  /** ms in which the restarts for `intensity` are counted, above 0. @default unset; 5000 if `intensity` is set */
   period?: number;
-  /**
-   * ms that a replica has to be up to count as healthy. A shorter life is a failure, as is a start that does not get ready.
-   * @default 5000
-   */
+  /** A replica that was up for this many ms is healthy. A shorter life is a failure, as is a failed start. @default 5000 */
   healthyAfter?: number;
-  /** Delays of restarts, in ms, by the failures of that replica in a row. The first restart is at once. */
+  /** Delays before restarts, by the number of failures in a row. The first restart is at once. */
   backoff?: Partial<BackoffOptions>;
   /**
-   * Where to write what went wrong: an object with info, warn and error, each called with fields and a text (as pino's
-   * loggers), or false: nowhere. @default a line for each warning and error on stderr
+   * Where to write what goes wrong: a logger with info, warn and error, each called with an object of fields and a text (as pino's),
+   * or false for nowhere. @default warnings and errors on stderr, a line each
    */
   log?: Logger | false;
-  /**
-   * ms that a replica has for an orderly stop; then SIGKILL. 0: SIGKILL at once, as OTP's brutal_kill. Infinity: it has as long
-   * as it takes. @default 5000
-   */
+  /** ms that a replica has for an orderly stop, before SIGKILL. 0: SIGKILL at once. Infinity: no limit. @default 5000 */
   shutdown?: number;
   /**
-   * Whether SIGTERM and SIGINT to the primary stop the replicas in order and then end the process, and SIGHUP reloads.
-   * False: signals do what they would do without this package; the application calls `close` and `reload`. @default true
+   * Whether SIGTERM and SIGINT to the primary stop the replicas in order and then end the process, and SIGHUP reloads. If false, your
+   * application calls `close` and `reload`. @default true
    */
   signals?: boolean;
-  /** ms that a replica has to get ready, from the making of its process on. @default 30000 */
+  /** ms in which a replica must get ready, from the start of its process. @default 30000 */
   readyTimeout?: number;
   /**
-   * How many replicas start at a time: at first, in a resize, in a reload and after a shock. The others wait for their turn,
-   * which `readyTimeout` does not count, so that starts that need much CPU do not hold each other up until none is ready in
-   * time. Infinity: all. @default os.availableParallelism()
+   * How many replicas start at the same time. The others wait, and their `readyTimeout` has not begun yet. Infinity: all.
+   * @default os.availableParallelism()
    */
   startConcurrency?: number;
   /**
-   * What makes a replica ready. 'listen': its first handle(), ready(), or anything that it listens on: a port, a path, a
-   * descriptor, datagrams; exclusive and reusePort too. 'ready': ready() alone, for a script that listens before it can
-   * serve. 'online': the process runs. process.send('ready') is the same as ready(). true: 'listen'; false: 'online'.
-   * @default 'listen'
+   * What makes a replica ready. 'listen': its first handle(), ready(), or anything that it listens on. 'ready': only ready(), for a
+   * script that listens before it can serve. 'online': its process runs. true means 'listen', false means 'online'. @default 'listen'
    */
   waitReady?: WaitReady | boolean;
   /**
-   * Calls, casts and HTTP requests after which a replica is replaced, as by a reload. Looked at four times a second,
-   * so it may have had some more. Like the next two it is lowered by up to a tenth, at random, for each replica.
-   * @default Infinity
+   * A replica is replaced after this many calls, casts and HTTP requests, as in a reload. It may get a few more. Each replica's limit
+   * is lowered by up to a tenth, at random. @default Infinity
    */
   maxRequests?: number;
-  /** ms that a replica is up before it is replaced. @default Infinity */
+  /** A replica is replaced after this many ms, lowered by up to a tenth, at random. @default Infinity */
   maxAge?: number;
-  /** Bytes of memory (resident set size, seen once a second) from which on a replica is replaced. @default Infinity */
+  /** A replica is replaced above this many bytes of memory (RSS), lowered by up to a tenth, at random. @default Infinity */
   maxRss?: number;
   /**
-   * ms of a busy event loop, or of messages that a waiting one does not take, from which on a replica is blocked: out
-   * of every rotation until its loop turns. At least 10; Infinity: never. @default 250
+   * A replica whose event loop has not turned for this many ms is blocked: it is out of every rotation until its loop turns. At
+   * least 10. Infinity: never. @default 250
    */
   blockedAfter?: number;
   /**
-   * ms of the same, without a sign of life over its channel, from which on a replica is hung: killed by SIGKILL, which
-   * counts as a crash. At least `blockedAfter` (where that is finite) and 10; Infinity: never. @default Infinity
+   * A replica whose event loop has not turned for this many ms is hung: it is killed by SIGKILL and restarted, which counts as a
+   * crash. At least `blockedAfter` (if that is finite) and 10. Infinity: never. @default Infinity
    */
   hangTimeout?: number;
-  /**
-   * Folder for diagnostic reports (as of `process.report`, with the environment, without the network): a hung replica
-   * writes one before it is killed, if it does so within 2,000 ms. @default none
-   */
+  /** A folder. A hung replica writes a diagnostic report there before it is killed, as process.report does. @default none */
   hangReports?: string;
-  /** HTTP requests that a replica holds during a window; those past it are answered with 503. @default 10000 */
+  /** How many HTTP requests a replica holds during a window. It answers 503 to more. @default 10000 */
   maxHeldRequests?: number;
-  /** ms that an HTTP request is held during a window before it is answered with 503. @default as shutdown; 5000 where that is 0 or Infinity */
+  /** ms for which a request is held during a window. Then it gets 503. @default as shutdown; 5000 if that is 0 or Infinity */
   maxHoldTime?: number;
   /**
-   * Who distributes the connections of servers: 'balanced', where each replica accepts from the shared socket in its turn,
-   * or 'node', as cluster.schedulingPolicy says. @default 'balanced' on Linux, 'node' elsewhere
+   * Who distributes connections. 'balanced': the replicas accept in turn from a shared socket. 'node': node:cluster, by its
+   * schedulingPolicy. @default 'balanced' on Linux, 'node' elsewhere
    */
   listen?: Listen;
   /**
-   * Whether all connections of one remote address reach the same replica, or of those that the function gives the same
-   * text: it runs in the primary, which then accepts the connections (slower than in turn). Only with listen: 'balanced'.
-   * @default false
+   * Whether all connections of one remote address go to the same replica; or a function that groups connections. It runs in
+   * the primary, which then accepts the connections, and that is slower. Needs listen: 'balanced'. @default false
    */
   sticky?: boolean | StickyKey;
-  /** For messages and errors. @default the script's file name */
+  /** The name of the supervisor in log lines and errors. @default the script's file name */
   name?: string;
 }
 
@@ -206,7 +192,8 @@ const KEYS = [
 
 /** @throws TypeError or RangeError that names the option. */
 export function supervisorSettings(options: SupervisorOptions, maxReplicas: number): SupervisorSettings {
-  if (options === undefined) throw badType('options', 'an object', options);
+  if (typeof options !== 'object' || options === null)
+    throw badType('options', "an object such as { exec: './worker.js' }", options);
   checkOptions('options', options, KEYS);
   const exec = execPath(options.exec);
   const {

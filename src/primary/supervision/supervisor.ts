@@ -46,6 +46,10 @@ export interface Host {
   gaveUpUnheard(supervisor: Supervisor): void;
 }
 
+/**
+ * The replicas of one script, as `supervise` starts them. As an async disposable it is closed at the end of an `await using`
+ * block.
+ */
 export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncDisposable {
   readonly name: string;
   /** Those of the next start; a reload changes them when it has succeeded. @internal */
@@ -87,20 +91,20 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   /**
-   * Every child, as `supervisor:which_children` lists them: by id, those that wait for a restart included. While a
-   * child is being replaced there are two of that id: the process that stays until the other is ready, then leaves.
+   * Lists every replica by its number, as supervisor:which_children does, also those that wait for a restart. While a replica
+   * is being replaced, two processes have its number.
    */
   children(): ChildInfo[] {
     return this.#children.infos();
   }
 
   /**
-   * Sets the number of replicas. Pools take new ones in as soon as all are ready; replicas that go are taken out
-   * of rotation first and finish what they run. The ids are 0 to n - 1 before and after: new replicas get the lowest ids
-   * that are free, and those go that have the highest. Where a lower one is just being restarted, it is waited for; only if
-   * it does not get ready does it go instead. Resizes and reloads run one after another, in call order.
-   * @throws TypeError, RangeError, BallermannError ERR_SEGMENT_FULL, ERR_CLOSED, or ERR_START_FAILED (the new
-   * replicas are stopped then, the others stay).
+   * Sets the number of replicas. Pools take new replicas in when all of them are ready. Replicas that go leave the rotation first
+   * and finish what they run. New replicas get the lowest free numbers, and those with the highest numbers go. If a lower one
+   * is just being restarted, the resize waits for it, and stops it instead if it does not get ready. Resizes and reloads run one
+   * after another, in the order of the calls.
+   * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_SEGMENT_FULL, ERR_CLOSED, ERR_START_FAILED (the new
+   * replicas are stopped then, and the others stay).
    */
   async resize(replicas: number): Promise<void> {
     const { maxReplicas } = ownSegment().segment.addon.layout;
@@ -109,17 +113,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   /**
-   * Replaces every replica, `maxUnavailable` at a time: a new one is started, and when it is ready it takes the old
-   * one's place in every rotation in one step; then the old one finishes what it runs and goes. Resolves when the last
-   * old one is gone and every pool has been refreshed; from then on restarts and resizes use the new options too.
+   * Replaces every replica, `maxUnavailable` at a time. A new replica starts, and when it is ready it takes the old one's place in
+   * every rotation in one step. Then the old one finishes what it runs and goes. Resolves when the last old one is gone and every
+   * pool has been refreshed. From then on, restarts and resizes use the new options.
    *
-   * If a new one does not get ready, or goes down before the reload is done, the reload stops there: what has not been
-   * replaced stays as it is, what has been replaced keeps running, and every later start uses the old options. The
-   * event 'reloadFailed' says so too. Neither failed starts nor the stops of a reload count for `intensity`.
-   *
-   * Each replica that is being replaced needs a second slot meanwhile.
-   * @throws TypeError, RangeError; BallermannError ERR_START_FAILED, ERR_SEGMENT_FULL, ERR_CLOSED,
-   * ERR_RESTART_INTENSITY.
+   * If a new replica does not get ready, or dies before the reload is done, the reload stops there. Old replicas that are left stay,
+   * new ones stay too, and every later start uses the old options. The event 'reloadFailed' is emitted. Nothing of this counts for
+   * `intensity`.
+   * @throws TypeError, RangeError for a wrong option. BallermannError: ERR_START_FAILED, ERR_SEGMENT_FULL (a replica that is being
+   * replaced needs a second slot), ERR_CLOSED, ERR_RESTART_INTENSITY.
    */
   async reload(options: ReloadOptions = {}): Promise<void> {
     const { changes, maxUnavailable } = reloadChanges(options);
@@ -130,13 +132,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   /**
-   * Stops handing out, lets every replica finish what it runs and its shutdown hooks, and ends with the last
-   * one; SIGKILL after `shutdown` ms. Never rejects.
+   * Stops every replica: each finishes what it runs, runs its shutdown hooks and exits. After `shutdown` ms it is killed by
+   * SIGKILL. Resolves when the last one is gone. Never rejects.
    */
   close(): Promise<void> {
     return this.stop('close');
   }
 
+  /** As close(). */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -16,10 +16,11 @@ export interface Answers {
   taken(): void;
 }
 
+/** What a handler is given beside the message. */
 export interface MessageContext {
-  /** Whether somebody waits for the reply. */
+  /** 'call' if somebody waits for the reply, else 'cast'. */
   readonly kind: 'call' | 'cast';
-  /** Aborted when the caller stops waiting: time-out, abort, death. */
+  /** Aborts when the caller stops waiting: by its time limit, its signal or its death. */
   readonly signal: AbortSignal;
 }
 

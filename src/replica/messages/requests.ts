@@ -84,7 +84,10 @@ export class Requests {
     const entry: ToPrimary = value === undefined ? request : [...request, value];
     const failed = (error: unknown): void => this.#pending.get(id)?.reject(error);
     if (this.#outbox.push(fixed(entry, weight + ENTRY_WEIGHT, failed))) return;
-    throw new BallermannError('ERR_OVERLOAD', 'too much waits for the primary');
+    throw new BallermannError(
+      'ERR_OVERLOAD',
+      'too many messages wait for the primary, which does not read them fast enough',
+    );
   }
 }
 
@@ -131,7 +134,7 @@ class PendingRequest implements Expiring {
   expire(): void {
     const { kind, target } = this.#what;
     const to = typeof target === 'string' ? `pool '${target}'` : `pid ${target}`;
-    const text = `no answer to the ${kind} to ${to} within ${this.#timeout} ms: the primary has said nothing of it`;
+    const text = `no answer to the ${kind} to ${to} within ${this.#timeout} ms: the primary has not replied; its event loop may be blocked`;
     this.#cancel(new BallermannError('ERR_TIMEOUT', text));
   }
 

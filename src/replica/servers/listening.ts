@@ -95,7 +95,7 @@ export function shareListening(segment: Segment, { listen, sticky }: Sharing): v
       if (handle === null) free();
       else afterClose(handle, free);
       if (handle !== null && listener !== undefined) balance(handle, listener, segment, server as Limited);
-      else if (isShared && !errno && !sticky) warn('the primary has no room for one more');
+      else if (isShared && !errno && !sticky) warn('the primary has no room for another listening socket');
       if (!errno || !(server instanceof Server)) callback(errno, handle);
       // Else Node would say where it wanted to listen as the script has put it: "bind EADDRINUSE null:8080".
       else if (listeningIdOf(server) === listeningId)
@@ -182,7 +182,7 @@ let warned = false;
 function warn(why: string): void {
   if (warned) return;
   warned = true;
-  process.emitWarning(`${why}: node:cluster itself distributes the connections of a server`, {
+  process.emitWarning(`node:cluster distributes the connections of a server, because ${why}`, {
     type: 'BallermannWarning',
     code: 'BALLERMANN_NODE_SCHEDULING',
   });
