@@ -2,10 +2,11 @@
  * Fills prebuilds/ with what the package brings so that nobody has to compile: a binary of the addon for each Node that is
  * supported, on linux x64 and arm64 with glibc; and what scripts/build-addon.js needs to compile one all the same.
  *
- *   node scripts/prebuild.js
+ *   node scripts/prebuild.js [--only x64]
  *
  * Runs on linux x64. The headers come with the Nodes of npm's, which scripts/matrix.js uses too; the compiler for arm64 is Debian's
- * g++-aarch64-linux-gnu. Fails where a binary asks for more than Node itself does. What is there already is skipped.
+ * g++-aarch64-linux-gnu. Fails where a binary asks for more than Node itself does. What is there already is skipped. `--only x64`
+ * leaves arm64 out, where there is no compiler for it: not for a release.
  */
 import {
   copyFileSync,
@@ -21,6 +22,7 @@ import {
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import './lib/exit-on-signals.js';
 import { compileAddon } from './lib/compile-addon.js';
 import { hasCommand, missingCompiler } from './lib/compiler.js';
@@ -40,13 +42,16 @@ const API_FILES = ['package.json', 'index.js', 'napi.h', 'napi-inl.h', 'napi-inl
 /** By the architecture, as Node calls it: the prefix of the commands that make binaries for it. */
 const TOOLS = { x64: '', arm64: 'aarch64-linux-gnu-' };
 
+const { only } = parseArgs({ options: { only: { type: 'string' } } }).values;
+const archs = Object.keys(TOOLS).filter((arch) => only === undefined || arch === only);
+
 try {
   checkMachine();
   mkdirSync(at('prebuilds'), { recursive: true });
   mkdirSync(at('.matrix'), { recursive: true });
   await withLock(at('.matrix', 'lock'), async () => {
     copySources();
-    const targets = Object.keys(TOOLS).flatMap((arch) => SUPPORTED.map((major) => ({ arch, major })));
+    const targets = archs.flatMap((arch) => SUPPORTED.map((major) => ({ arch, major })));
     const built = await inParallel(availableParallelism(), targets, build);
     removeOthers(built);
   });
@@ -64,7 +69,7 @@ function checkMachine() {
 }
 
 function missingCrossCompiler() {
-  if (hasCommand(`${TOOLS.arm64}g++`)) return undefined;
+  if (!archs.includes('arm64') || hasCommand(`${TOOLS.arm64}g++`)) return undefined;
   return 'the compiler for arm64 is missing. Install: apt-get install g++-aarch64-linux-gnu';
 }
 

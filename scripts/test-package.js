@@ -5,7 +5,7 @@
  *
  *   node scripts/test-package.js
  *
- * What this machine can't do is said in a line that begins with NOT DONE.
+ * What this machine can't do is said in a line that begins with NOT DONE. In CI, which has to be able to, it is a failure.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,7 +32,11 @@ process.once('exit', () => rmSync(temporary, { recursive: true, force: true }));
 let passed = 0;
 let failed = 0;
 
-const tarball = await check('npm pack makes a tarball, with a binary for each Node on x64 and arm64', pack);
+const archs = (await canDo('binaries for arm64', ['g++-aarch64-linux-gnu'])) ? ['x64', 'arm64'] : ['x64'];
+const tarball = await check(
+  `npm pack makes a tarball, with a binary for each Node on ${archs.join(' and ')}`,
+  pack,
+);
 if (tarball !== undefined) {
   await check('the tarball holds the intended files and no others', () => checkFiles(tarball.files));
   const lint = (name, ...args) => run(process.execPath, [binOf(name), ...args], { cwd: root });
@@ -46,7 +50,8 @@ if (tarball !== undefined) {
   await checkInstallers(context);
   await checkFallback(context);
   await checkClone(context);
-  await checkArm64(context);
+  const emulator = ['qemu-user-static', 'libstdc++6-arm64-cross'];
+  if (archs.includes('arm64') && (await canDo('the package on arm64', emulator))) await checkArm64(context);
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;
@@ -67,10 +72,28 @@ async function check(name, work) {
   }
 }
 
+/** Whether these Debian packages are here, or could be installed. Says what is not done without them. */
+async function canDo(what, packages) {
+  try {
+    await install(packages);
+    return true;
+  } catch (error) {
+    const reason = error.message.split('\n')[0];
+    if (process.env.CI) failed += 1;
+    const verdict = process.env.CI ? 'FAILED' : 'NOT DONE';
+    console.log(`${verdict}: ${what}, because ${packages.join(' or ')} cannot be installed: ${reason}`);
+    return false;
+  }
+}
+
 async function pack() {
-  await install(['g++', 'make', 'python3', 'g++-aarch64-linux-gnu']);
+  await install(['g++', 'make', 'python3']);
   // What prepack does. Without it, npm's answer is the only output.
-  await run(process.execPath, [join(root, 'scripts', 'prebuild.js')], { cwd: root, timeoutMs: 900_000 });
+  const prebuild = [
+    join(root, 'scripts', 'prebuild.js'),
+    ...(archs.includes('arm64') ? [] : ['--only', 'x64']),
+  ];
+  await run(process.execPath, prebuild, { cwd: root, timeoutMs: 900_000 });
   const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', temporary];
   const [npm, npmArgs] = npmCommand(args);
   const { stdout } = await run(npm, npmArgs, { cwd: root, env: cleanEnv() });
@@ -96,7 +119,7 @@ function checkFiles(files) {
   });
   const bundled = ['dist/preload.cjs', 'dist/preload.cjs.map'];
   const native = filesUnder('native').filter((file) => /\.(?:cc|hpp|h)$/.test(file));
-  const binaries = ['x64', 'arm64'].flatMap((arch) =>
+  const binaries = archs.flatMap((arch) =>
     [115, 127, 137, 147].map((abi) => `prebuilds/linux-${arch}-glibc-${abi}.node`),
   );
   const api = ['LICENSE.md', 'index.js', 'napi-inl.deprecated.h', 'napi-inl.h', 'napi.h', 'package.json'];

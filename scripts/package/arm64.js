@@ -1,11 +1,12 @@
-/** linux arm64, emulated: the binaries of the tarball load and work there, on the oldest Node and on the newest. */
+/**
+ * linux arm64, emulated by qemu: the binaries of the tarball load and work there, on the oldest Node and on the newest.
+ */
 import { cpSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { inParallel } from '../lib/in-parallel.js';
 import { installNode, SUPPORTED } from '../lib/nodes.js';
 import { npmCommand } from '../lib/npm.js';
-import { install } from '../verify/install.js';
 import { cleanEnv, run, runScript } from './process.js';
 
 /** Runs a program for arm64 with Debian's libraries for it. */
@@ -15,12 +16,6 @@ const TIMEOUT_MS = 240_000;
 const SLOWNESS = /is not ready after 5000 ms|is blocked: its event loop/;
 
 export async function checkArm64({ root, cache, temporary, tarball, check }) {
-  try {
-    await install(['qemu-user-static', 'libstdc++6-arm64-cross']);
-  } catch (error) {
-    console.log(`NOT DONE: the package on arm64: ${error.message.split('\n')[0]}`);
-    return;
-  }
   const project = join(temporary, 'arm64');
   cpSync(join(root, 'test', 'package', 'esm'), project, { recursive: true });
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'sample', private: true }));

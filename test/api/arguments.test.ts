@@ -239,7 +239,10 @@ test('supervise: other options', () =>
       [{ log: { info() {}, warn() {} } }, type(/^options\.log .*info, warn and error/)],
       [{ backoff: { initial: -1 } }, range(/^options\.backoff\.initial .*got -1/)],
       [{ backoff: { initial: 200, max: 100 } }, range(/^options\.backoff\.max .*200.*got 100/)],
-      [{ backoff: { factor: 2 } }, type(/initial, max.*factor/)],
+      [
+        { backoff: { factor: 2 } },
+        type(/^options.backoff.factor is no option; the options are initial, max$/),
+      ],
       [{ shutdown: '5s' }, type(/^options\.shutdown .*got '5s'/)],
       [{ readyTimeout: 2 ** 31 }, range(/^options\.readyTimeout .*got 2147483648/)],
       [{ startConcurrency: 0 }, range(/^options\.startConcurrency .*got 0/)],

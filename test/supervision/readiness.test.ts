@@ -91,7 +91,8 @@ test('who does not get ready is told what was waited for', async () => {
   const late = { waitReady: 'ready', readyTimeout: 1_500 } as const;
   await rejects(one('exclusive', '', late), {
     code: 'ERR_START_FAILED',
-    message: /not ready within readyTimeout, 1500 ms: it has not called ready\(\), which alone counts/,
+    message:
+      /not ready within 1500 ms \(readyTimeout\): it has not called ready\(\), and with waitReady: 'ready' nothing/,
   });
 });
 

@@ -12,7 +12,12 @@ import { buildsOf, live, load, pidsOf, sizes } from '../support/reloading.js';
 for (const [what, breaks, options, expected] of [
   ['throws', 'throws', {}, /exited with code 1 before it was ready: a broken build/],
   ['exits', 'exits', {}, /exited with code 3 before it was ready/],
-  ['does not get ready in time', 'hangs', { readyTimeout: 4_000 }, /not ready within readyTimeout, 4000 ms/],
+  [
+    'does not get ready in time',
+    'hangs',
+    { readyTimeout: 4_000 },
+    /not ready within 4000 ms \(readyTimeout\)/,
+  ],
 ] as const) {
   test(`a new build that ${what} changes nothing: the old ones serve, and restarts use the old options`, async () => {
     using forked = new Forked();

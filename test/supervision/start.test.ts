@@ -342,7 +342,7 @@ test('a script that never gets ready fails the start after readyTimeout', async 
   const error = await mustFail({ exec, readyTimeout: 300 });
   assert.match(
     (error.cause as Error).message,
-    /readyTimeout, 300 ms: .* neither handle\(\) nor ready\(\), and listens nowhere/,
+    /not ready within 300 ms \(readyTimeout\): .* neither handle\(\) nor ready\(\), and does not listen/,
   );
   assert.is(error.signal, 'SIGKILL');
 });
