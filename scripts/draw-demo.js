@@ -1,6 +1,6 @@
 /**
- * Draws docs/demo.svg: what `npm start` writes without a terminal, each line at the time at which it came. Beside the file stands
- * nothing that a browser would have to load.
+ * Draws docs/demo.svg: what `npm start` writes without a terminal. A line is faint until the time at which it came, so the picture is
+ * never empty. The file needs nothing else that a browser would have to load.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -62,7 +62,7 @@ function draw(all) {
     const begins = ((seconds / length) * 100).toFixed(2);
     const y = MARGIN + (index + 0.75) * ROW;
     return {
-      frames: `@keyframes l${index}{0%,${begins}%{opacity:0}${(Number(begins) + 0.01).toFixed(2)}%,100%{opacity:1}}`,
+      frames: `@keyframes l${index}{0%,${begins}%{opacity:.15}${(Number(begins) + 0.01).toFixed(2)}%,100%{opacity:1}}`,
       row: `<text${kindOf(text)} style="animation-name:l${index}" x="${MARGIN}" y="${y}" xml:space="preserve">${escaped(text)}</text>`,
     };
   });

@@ -1,7 +1,8 @@
 /**
  * The programs on a page of Markdown, as a reader would paste them. A fenced block whose first line names a file
- * (```js main.mjs) is that file. A ```console block runs them: its first line is `$ node main.mjs`, the others are what it
- * prints, in any order, '…' for whatever differs from run to run. A command that is still running then is stopped by Ctrl-C.
+ * (```js main.mjs) is that file, and its own first line says so to readers (// main.mjs). A ```console block runs them: its first line
+ * is `$ node main.mjs`, the others are what it prints, in any order, '…' for whatever differs from run to run. A command that is
+ * still running then is stopped by Ctrl-C.
  */
 
 import { readFileSync } from 'node:fs';
@@ -26,6 +27,9 @@ export function programsOf(page: string): Program[] {
     const files = new Map<string, string>();
     for (const block of section.matchAll(BLOCK)) {
       const [, language, name, body] = block as unknown as [string, string, string | undefined, string];
+      // What stands behind the fence is not shown to readers, so the code says it, too.
+      if (name !== undefined && /^[jt]s$/.test(language) && !body.startsWith(`// ${name}\n`))
+        throw new Error(`${page}: a block of ${name} has to begin with the line: // ${name}`);
       if (name !== undefined) files.set(name, body);
       if (language !== 'console') continue;
       const [command, ...prints] = body.trimEnd().split('\n') as [string, ...string[]];
