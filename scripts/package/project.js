@@ -1,5 +1,5 @@
 /** A project that uses the package from ESM, CommonJS, TypeScript and bundles. */
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { npmCommand } from '../lib/npm.js';
@@ -63,6 +63,16 @@ export async function checkProject({ root, temporary, tarball, check }) {
     runHere(['-e', `import(${JSON.stringify(join(project, 'esm', 'main.mjs'))})`, 'main'], replicas.ESM),
   );
   const compiler = join(project, 'node_modules', 'typescript', 'bin', 'tsc');
+  await check('the files of docs/typescript.md compile', () => {
+    const folder = join(project, 'page');
+    mkdirSync(folder);
+    const page = readFileSync(join(root, 'docs', 'typescript.md'), 'utf8');
+    const blocks = [...page.matchAll(/^```ts (\S+)\n([\s\S]*?)^```$/gm)];
+    for (const [, name, code] of blocks) writeFileSync(join(folder, name), code);
+    const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--allowImportingTsExtensions'];
+    const files = blocks.map(([, name]) => join('page', name));
+    return run(process.execPath, [compiler, ...flags, '--types', 'node', ...files], { cwd: project });
+  });
   const built = await check('a strict TypeScript project compiles', () =>
     run(process.execPath, [compiler, '-p', 'ts'], { cwd: project }),
   );

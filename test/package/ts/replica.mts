@@ -1,7 +1,6 @@
 import { handle, index } from 'ballermann/replica';
 
-handle((message) => {
-  const [a, b] = message as [number, number];
+export const answer = handle(([a, b]: [number, number]) => {
   const number: number = index;
   return { sum: a + b, pid: process.pid, number };
 });
