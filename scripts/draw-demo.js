@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const file = join('docs', 'demo.svg');
 
 /** So few that the text can still be read where the picture is as wide as a phone. */
-const COLUMNS = 60;
+const COLUMNS = 64;
 const [COLUMN, ROW, MARGIN] = [8, 19, 16]; // px
 /** s that the whole stands before it begins again. */
 const REST = 8;
@@ -43,7 +43,7 @@ async function record() {
 /** Without what is too much for a picture: what each replica did, and what the window is for. */
 function shortened(text) {
   const short = text
-    .replace(/^ {2}/, '')
+    .replace(/^ /, '')
     .replace(/; each \(its connections\).*$/, '')
     .replace('rewrite all pages in place', 'fn');
   return short.length > COLUMNS ? `${short.slice(0, COLUMNS - 1)}…` : short;
@@ -51,7 +51,7 @@ function shortened(text) {
 
 /** The steps and the result stand out, and the figures of each second stand back. */
 function kindOf(text) {
-  if (/s {2}\d {2}|^requests/.test(text)) return ' class="step"';
+  if (/s {2}\d {2}|^ ?requests \d/.test(text)) return ' class="step"';
   return /requests\/s,/.test(text) ? ' class="tick"' : '';
 }
 

@@ -259,7 +259,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
 
   /** @param successor has the place now: no start is missed. */
   async #retire(children: readonly Child[], reason: string, successor?: ReplicaProcess): Promise<void> {
-    const failure = this.#ended ?? new BallermannError('ERR_CLOSED', `supervisor '${this.name}': ${reason}`);
+    const failure =
+      this.#ended ??
+      new BallermannError(
+        'ERR_CLOSED',
+        `supervisor '${this.name}' stopped a replica that was starting (${reason})`,
+      );
     this.#starts.left(...children.filter(({ replica }) => replica === undefined));
     await Promise.all(
       children.map(async (child) => {
