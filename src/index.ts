@@ -51,9 +51,10 @@ function chooseLocal(): Local {
 }
 
 /**
- * Starts replicas of a script and keeps them running. Resolves when all of them are ready. Works in the primary's main thread.
- * @throws TypeError, RangeError for a wrong option. BallermannError: ERR_START_FAILED if a replica does not get ready (all are
- * stopped then), ERR_SEGMENT_FULL, ERR_NATIVE_UNAVAILABLE, ERR_WRONG_PROCESS.
+ * Starts replicas of a script and keeps them running. Resolves when all of them are ready. Works in the primary's main
+ * thread.
+ * @throws TypeError, RangeError for a wrong option. BallermannError: ERR_START_FAILED if a replica does not get ready (all
+ * are stopped then), ERR_SEGMENT_FULL, ERR_NATIVE_UNAVAILABLE, ERR_WRONG_PROCESS.
  */
 export function supervise(options: SupervisorOptions): Promise<Supervisor> {
   return local.supervise(options);
@@ -62,12 +63,12 @@ export function supervise(options: SupervisorOptions): Promise<Supervisor> {
 /**
  * Makes a pool over a supervisor's replicas. Several pools may share a supervisor. Works in the primary's main thread.
  *
- * `balance<typeof handler>(…)` types the pool's messages and replies, where `handler` is what `handle` of the replica's script
- * returned.
+ * `balance<typeof handler>(…)` types the pool's messages and replies, where `handler` is what `handle` of the replica's
+ * script returned.
  * @param name 1 to 120 bytes of UTF-8. The name of a pool whose supervisor has ended may be used again; that pool is closed.
  * @param ratio below which ratio of alive to original replicas the pool is refreshed (0.8), or an object with all options.
- * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_POOL_EXISTS, ERR_SEGMENT_FULL, ERR_WRONG_PROCESS; if
- * the supervisor has ended, ERR_CLOSED or ERR_RESTART_INTENSITY.
+ * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_POOL_EXISTS, ERR_SEGMENT_FULL, ERR_WRONG_PROCESS;
+ * if the supervisor has ended, ERR_CLOSED or ERR_RESTART_INTENSITY.
  */
 export function balance<Contract = unknown>(
   supervisor: Supervisor,
@@ -86,15 +87,15 @@ export function pid(name: string): number {
 }
 
 /**
- * Sends a message to the next replica of a pool, or to one pid, and resolves with what its handler returned. A call to a pool
- * waits while a window is open; a call to a pid does not. Works in the primary and in replicas.
+ * Sends a message to the next replica of a pool, or to one pid, and resolves with what its handler returned. A call to a
+ * pool waits while a window is open; a call to a pid does not. Works in the primary and in replicas.
  *
  * The type parameter is the reply, as in `call<number>('adders', message)`, or a contract that types the message as well:
  * `call<typeof handler>('adders', message)`.
  * @param target the name of a pool, or a pid.
- * @throws TypeError, RangeError for a wrong argument or a message that cannot travel. BallermannError: ERR_REMOTE if the handler
- * threw, ERR_REPLICA_DIED, ERR_TIMEOUT (after 5,000 ms by default, as gen_server:call), ERR_OVERLOAD, ERR_DISCONNECTED,
- * ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA. The signal's reason if it aborts.
+ * @throws TypeError, RangeError for a wrong argument or a message that cannot travel. BallermannError: ERR_REMOTE if the
+ * handler threw, ERR_REPLICA_DIED, ERR_TIMEOUT (after 5,000 ms by default, as gen_server:call), ERR_OVERLOAD,
+ * ERR_DISCONNECTED, ERR_NO_SUCH_POOL, ERR_NO_SUCH_REPLICA. The signal's reason if it aborts.
  */
 export function call<Contract = unknown>(
   target: string | number,
@@ -114,18 +115,19 @@ export function cast<Contract = unknown>(target: string | number, message: Messa
 }
 
 /**
- * Resolves when the replica has finished all that it was sent before, asynchronous handlers and HTTP requests included. Inside a
- * window it also waits for the transactions of the paused pool. Works in the primary and in replicas.
- * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_NO_SUCH_REPLICA, ERR_REPLICA_DIED, ERR_TIMEOUT (after
- * 5,000 ms by default). The signal's reason if it aborts.
+ * Resolves when the replica has finished all that it was sent before, asynchronous handlers and HTTP requests included.
+ * Inside a window it also waits for the transactions of the paused pool. Works in the primary and in replicas.
+ * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_NO_SUCH_REPLICA, ERR_REPLICA_DIED, ERR_TIMEOUT
+ * (after 5,000 ms by default). The signal's reason if it aborts.
  */
 export function ping(pid: number, options?: PingOptions): Promise<void> {
   return local.ping(pid, options);
 }
 
 /**
- * Opens a maintenance window: pauses the pool, waits, runs `fn`, and resumes the pool whatever happens. Settles as `fn` does. With
- * `applyWithin(name, fn, (pid) => ping(pid))`, every replica is idle while `fn` runs. Works in the primary's main thread.
+ * Opens a maintenance window: pauses the pool, waits, runs `fn`, and resumes the pool whatever happens. Settles as `fn`
+ * does. With `applyWithin(name, fn, (pid) => ping(pid))`, every replica is idle while `fn` runs. Works in the primary's
+ * main thread.
  * @param wait ms, or a function that is called with the pid of each replica of the supervisor; all its promises are awaited
  * together. Default: 0.
  * @throws as the method `applyWithin` of Balancer, and ERR_NO_SUCH_POOL.
@@ -140,10 +142,10 @@ export function applyWithin<T>(
 }
 
 /**
- * Runs `fn` with the next pid of a pool. A window waits until it has ended. While a window is open, a new transaction waits, by
- * default for 5,000 ms. Works in every process and thread of the cluster.
- * @throws what `fn` threw. TypeError, RangeError for a wrong argument. BallermannError: ERR_NO_SUCH_POOL, ERR_DISCONNECTED,
- * ERR_OVERLOAD, ERR_TIMEOUT. The signal's reason if it aborts.
+ * Runs `fn` with the next pid of a pool. A window waits until it has ended. While a window is open, a new transaction
+ * waits, by default for 5,000 ms. Works in every process and thread of the cluster.
+ * @throws what `fn` threw. TypeError, RangeError for a wrong argument. BallermannError: ERR_NO_SUCH_POOL,
+ * ERR_DISCONNECTED, ERR_OVERLOAD, ERR_TIMEOUT. The signal's reason if it aborts.
  */
 export function transaction<T>(
   name: string,

@@ -22,8 +22,8 @@ export interface Remote {
 }
 
 /**
- * Groups connections: those for which it returns the same text go to the same replica. If it throws, or returns anything but a
- * string or a number, the connection goes by its address, as with `sticky: true`, and the log says so.
+ * Groups connections: those for which it returns the same text go to the same replica. If it throws, or returns anything but
+ * a string or a number, the connection goes by its address, as with `sticky: true`, and the log says so.
  */
 export type StickyKey = (remote: Remote) => string;
 

@@ -30,8 +30,8 @@ export interface BalancerOptions {
   /** Whether the pool takes replicas in at once. If false, it is empty until refresh(). @default true */
   connect?: boolean;
   /**
-   * 'round-robin' gives each replica the same number of messages. 'least-queue' prefers replicas with fewer unfinished messages,
-   * for tasks of unequal size. @default 'round-robin'
+   * 'round-robin' gives each replica the same number of messages. 'least-queue' prefers replicas with fewer unfinished
+   * messages, for tasks of unequal size. @default 'round-robin'
    */
   selection?: Selection;
 }

@@ -43,8 +43,8 @@ export interface ReplicaStats {
   /** Whether its event loop has not turned for `blockedAfter` ms. It is then out of rotation, unless all are blocked. */
   readonly blocked: boolean;
   /**
-   * The part of the time, from 0 to 1, in which its event loop did not wait for work. It covers the time since the last stats()
-   * that was at least a second ago; at first, the time since the replica got ready.
+   * The part of the time, from 0 to 1, in which its event loop did not wait for work. It covers the time since the last
+   * stats() that was at least a second ago; at first, the time since the replica got ready.
    */
   readonly eventLoopUtilization: number;
 }

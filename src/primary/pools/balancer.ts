@@ -33,8 +33,8 @@ import { type WindowContext, type WindowOptions, Windows } from './windows.js';
 export type Wait = number | ((pid: number) => unknown);
 
 /**
- * A pool, as `balance` makes it. `Contract` is the type of its replicas' handler; without one, messages and replies are `unknown`.
- * As an async disposable it is closed at the end of an `await using` block.
+ * A pool, as `balance` makes it. `Contract` is the type of its replicas' handler; without one, messages and replies are
+ * `unknown`. As an async disposable it is closed at the end of an `await using` block.
  */
 export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> implements AsyncDisposable {
   readonly name: string;
@@ -115,9 +115,9 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
 
   /**
    * Sends a message to the next replica and resolves with what its handler returned. Waits while a window is open.
-   * @throws TypeError, RangeError for a wrong argument or a message that cannot travel. BallermannError: ERR_REMOTE if the handler
-   * threw, ERR_REPLICA_DIED, ERR_TIMEOUT (after 5,000 ms by default, as gen_server:call), ERR_OVERLOAD, ERR_DISCONNECTED,
-   * ERR_CLOSED, ERR_PAUSED from inside a window of this pool. The signal's reason if it aborts.
+   * @throws TypeError, RangeError for a wrong argument or a message that cannot travel. BallermannError: ERR_REMOTE if the
+   * handler threw, ERR_REPLICA_DIED, ERR_TIMEOUT (after 5,000 ms by default, as gen_server:call), ERR_OVERLOAD,
+   * ERR_DISCONNECTED, ERR_CLOSED, ERR_PAUSED from inside a window of this pool. The signal's reason if it aborts.
    */
   call<As = Contract>(message: MessageOf<As>, options?: CallOptions): Promise<ReplyOf<As>> {
     try {
@@ -129,8 +129,10 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
   }
 
   /**
-   * Sends a message to the next replica and waits for nothing. During a window it is kept, and sent when the window has ended.
-   * @throws TypeError, RangeError for a message that cannot travel. BallermannError: ERR_DISCONNECTED, ERR_OVERLOAD, ERR_CLOSED.
+   * Sends a message to the next replica and waits for nothing. During a window it is kept, and sent when the window has
+   * ended.
+   * @throws TypeError, RangeError for a message that cannot travel. BallermannError: ERR_DISCONNECTED, ERR_OVERLOAD,
+   * ERR_CLOSED.
    */
   cast<As = Contract>(message: MessageOf<As>): void {
     sendCast(this.route, message);
@@ -138,13 +140,13 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
 
   /**
    * Opens a maintenance window: pauses the pool, waits, runs `fn`, and resumes the pool whatever happens. With
-   * `(pid) => ping(pid)` as `wait`, nothing that goes through the pool is running while `fn` runs. Windows of one pool run one
-   * after another.
-   * @param wait ms, or a function that is called with the pid of each replica of the supervisor; all its promises are awaited
-   * together.
+   * `(pid) => ping(pid)` as `wait`, nothing that goes through the pool is running while `fn` runs. Windows of one pool run
+   * one after another.
+   * @param wait ms, or a function that is called with the pid of each replica of the supervisor; all its promises are
+   * awaited together.
    * @returns what `fn` returned.
-   * @throws what `fn` or `wait` threw. BallermannError: ERR_TIMEOUT, ERR_CLOSED, ERR_PAUSED from inside a window of this pool. The
-   * signal's reason if it aborts.
+   * @throws what `fn` or `wait` threw. BallermannError: ERR_TIMEOUT, ERR_CLOSED, ERR_PAUSED from inside a window of this
+   * pool. The signal's reason if it aborts.
    */
   async applyWithin<T>(
     fn: (context: WindowContext) => T | PromiseLike<T>,
@@ -164,8 +166,8 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
 
   /**
    * Runs `fn` with the next pid. A window waits until it has ended. While a window is open, a new transaction waits.
-   * @throws what `fn` threw. BallermannError: ERR_DISCONNECTED, ERR_OVERLOAD, ERR_TIMEOUT, ERR_CLOSED, ERR_PAUSED from inside a
-   * window of this pool.
+   * @throws what `fn` threw. BallermannError: ERR_DISCONNECTED, ERR_OVERLOAD, ERR_TIMEOUT, ERR_CLOSED, ERR_PAUSED from
+   * inside a window of this pool.
    */
   async transaction<T>(
     fn: (pid: number) => T | PromiseLike<T>,
@@ -191,7 +193,8 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
   }
 
   /**
-   * Takes all replicas of the supervisor into rotation. Resolves when every replica that was being started is up or has failed.
+   * Takes all replicas of the supervisor into rotation. Resolves when every replica that was being started is up or has
+   * failed.
    * @throws BallermannError: ERR_DISCONNECTED, ERR_CLOSED.
    */
   async refresh(): Promise<void> {
@@ -224,8 +227,8 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
   }
 
   /**
-   * Closes the pool and frees its name. Calls that were sent still get their replies. Held calls, and windows that wait for their
-   * turn, reject with ERR_CLOSED. Resolves when an open window has ended. The supervisor goes on.
+   * Closes the pool and frees its name. Calls that were sent still get their replies. Held calls, and windows that wait for
+   * their turn, reject with ERR_CLOSED. Resolves when an open window has ended. The supervisor goes on.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close();

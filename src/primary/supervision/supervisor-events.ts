@@ -86,8 +86,8 @@ export interface SupervisorEvents {
   /** The handler of a cast threw. The error is an ERR_REMOTE with the replica's pid; its cause is what was thrown. */
   castFailed: [BallermannError];
   /**
-   * The supervisor gives up (ERR_RESTART_INTENSITY) and stops its replicas. If nobody listens for this event, the process writes the
-   * reason to stderr, and exits with code 1 when they have stopped.
+   * The supervisor gives up (ERR_RESTART_INTENSITY) and stops its replicas. If nobody listens for this event, the process
+   * writes the reason to stderr, and exits with code 1 when they have stopped.
    */
   gaveUp: [BallermannError];
   /** The last replica is gone, after close() or after giving up. */

@@ -53,9 +53,9 @@ export interface SupervisorOptions {
   /** Which exits lead to a restart: all, abnormal ones, or none. @default 'permanent' */
   restart?: RestartType;
   /**
-   * More than this many restarts within `period` make the supervisor give up, as in OTP, even if other replicas are healthy. Refused
-   * forks do not count. If neither this nor `period` is set, the supervisor gives up only when no replica is healthy and each has
-   * failed 10 times in a row. @default unset; 1 if `period` is set
+   * More than this many restarts within `period` make the supervisor give up, as in OTP, even if other replicas are healthy.
+   * Refused forks do not count. If neither this nor `period` is set, the supervisor gives up only when no replica is healthy
+   * and each has failed 10 times in a row. @default unset; 1 if `period` is set
    */
   intensity?: number;
   /** ms in which the restarts for `intensity` are counted, above 0. @default unset; 5000 if `intensity` is set */
@@ -65,15 +65,15 @@ export interface SupervisorOptions {
   /** Delays before restarts, by the number of failures in a row. The first restart is at once. */
   backoff?: Partial<BackoffOptions>;
   /**
-   * Where to write what goes wrong: a logger with info, warn and error, each called with an object of fields and a text (as pino's),
-   * or false for nowhere. @default warnings and errors on stderr, a line each
+   * Where to write what goes wrong: a logger with info, warn and error, each called with an object of fields and a text (as
+   * pino's), or false for nowhere. @default warnings and errors on stderr, a line each
    */
   log?: Logger | false;
   /** ms that a replica has for an orderly stop, before SIGKILL. 0: SIGKILL at once. Infinity: no limit. @default 5000 */
   shutdown?: number;
   /**
-   * Whether SIGTERM and SIGINT to the primary stop the replicas in order and then end the process, and SIGHUP reloads. If false, your
-   * application calls `close` and `reload`. @default true
+   * Whether SIGTERM and SIGINT to the primary stop the replicas in order and then end the process, and SIGHUP reloads. If
+   * false, your application calls `close` and `reload`. @default true
    */
   signals?: boolean;
   /** ms in which a replica must get ready, from the start of its process. @default 30000 */
@@ -84,13 +84,14 @@ export interface SupervisorOptions {
    */
   startConcurrency?: number;
   /**
-   * What makes a replica ready. 'listen': its first handle(), ready(), or anything that it listens on. 'ready': only ready(), for a
-   * script that listens before it can serve. 'online': its process runs. true means 'listen', false means 'online'. @default 'listen'
+   * What makes a replica ready. 'listen': its first handle(), ready(), or anything that it listens on. 'ready': only
+   * ready(), for a script that listens before it can serve. 'online': its process runs. true means 'listen', false means
+   * 'online'. @default 'listen'
    */
   waitReady?: WaitReady | boolean;
   /**
-   * A replica is replaced after this many calls, casts and HTTP requests, as in a reload. It may get a few more. Each replica's limit
-   * is lowered by up to a tenth, at random. @default Infinity
+   * A replica is replaced after this many calls, casts and HTTP requests, as in a reload. It may get a few more. Each
+   * replica's limit is lowered by up to a tenth, at random. @default Infinity
    */
   maxRequests?: number;
   /** A replica is replaced after this many ms, lowered by up to a tenth, at random. @default Infinity */
@@ -98,13 +99,13 @@ export interface SupervisorOptions {
   /** A replica is replaced above this many bytes of memory (RSS), lowered by up to a tenth, at random. @default Infinity */
   maxRss?: number;
   /**
-   * A replica whose event loop has not turned for this many ms is blocked: it is out of every rotation until its loop turns. At
-   * least 10. Infinity: never. @default 250
+   * A replica whose event loop has not turned for this many ms is blocked: it is out of every rotation until its loop turns.
+   * At least 10. Infinity: never. @default 250
    */
   blockedAfter?: number;
   /**
-   * A replica whose event loop has not turned for this many ms is hung: it is killed by SIGKILL and restarted, which counts as a
-   * crash. At least `blockedAfter` (if that is finite) and 10. Infinity: never. @default Infinity
+   * A replica whose event loop has not turned for this many ms is hung: it is killed by SIGKILL and restarted, which counts
+   * as a crash. At least `blockedAfter` (if that is finite) and 10. Infinity: never. @default Infinity
    */
   hangTimeout?: number;
   /** A folder. A hung replica writes a diagnostic report there before it is killed, as process.report does. @default none */

@@ -99,12 +99,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   /**
-   * Sets the number of replicas. Pools take new replicas in when all of them are ready. Replicas that go leave the rotation first
-   * and finish what they run. New replicas get the lowest free numbers, and those with the highest numbers go. If a lower one
-   * is just being restarted, the resize waits for it, and stops it instead if it does not get ready. Resizes and reloads run one
-   * after another, in the order of the calls.
-   * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_SEGMENT_FULL, ERR_CLOSED, ERR_START_FAILED (the new
-   * replicas are stopped then, and the others stay).
+   * Sets the number of replicas. Pools take new replicas in when all of them are ready. Replicas that go leave the rotation
+   * first and finish what they run. New replicas get the lowest free numbers, and those with the highest numbers go. If a
+   * lower one is just being restarted, the resize waits for it, and stops it instead if it does not get ready. Resizes and
+   * reloads run one after another, in the order of the calls.
+   * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_SEGMENT_FULL, ERR_CLOSED, ERR_START_FAILED (the
+   * new replicas are stopped then, and the others stay).
    */
   async resize(replicas: number): Promise<void> {
     const { maxReplicas } = ownSegment().segment.addon.layout;
@@ -113,15 +113,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   /**
-   * Replaces every replica, `maxUnavailable` at a time. A new replica starts, and when it is ready it takes the old one's place in
-   * every rotation in one step. Then the old one finishes what it runs and goes. Resolves when the last old one is gone and every
-   * pool has been refreshed. From then on, restarts and resizes use the new options.
+   * Replaces every replica, `maxUnavailable` at a time. A new replica starts, and when it is ready it takes the old one's
+   * place in every rotation in one step. Then the old one finishes what it runs and goes. Resolves when the last old one is
+   * gone and every pool has been refreshed. From then on, restarts and resizes use the new options.
    *
-   * If a new replica does not get ready, or dies before the reload is done, the reload stops there. Old replicas that are left stay,
-   * new ones stay too, and every later start uses the old options. The event 'reloadFailed' is emitted. Nothing of this counts for
-   * `intensity`.
-   * @throws TypeError, RangeError for a wrong option. BallermannError: ERR_START_FAILED, ERR_SEGMENT_FULL (a replica that is being
-   * replaced needs a second slot), ERR_CLOSED, ERR_RESTART_INTENSITY.
+   * If a new replica does not get ready, or dies before the reload is done, the reload stops there. Old replicas that are
+   * left stay, new ones stay too, and every later start uses the old options. The event 'reloadFailed' is emitted. Nothing
+   * of this counts for `intensity`.
+   * @throws TypeError, RangeError for a wrong option. BallermannError: ERR_START_FAILED, ERR_SEGMENT_FULL (a replica that is
+   * being replaced needs a second slot), ERR_CLOSED, ERR_RESTART_INTENSITY.
    */
   async reload(options: ReloadOptions = {}): Promise<void> {
     const { changes, maxUnavailable } = reloadChanges(options);
