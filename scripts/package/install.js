@@ -12,6 +12,9 @@ import { cleanEnv, run, runScript } from './process.js';
 import { writeReadmeFiles } from './readme.js';
 import { toollessPath } from './toolless.js';
 
+/** What a replica's start says on a machine that is busy with installing. */
+const SLOW_START = /is not ready after 5000 ms/;
+
 /** What an installer says of install scripts, run or not: the package has none. */
 const OF_SCRIPTS = /install script|build script|allow-scripts|approve|node-gyp|gyp (info|ERR)/i;
 
@@ -58,7 +61,7 @@ async function tryInstaller({ root, temporary, tarball }, npm, installer, node) 
   else cpSync(join(root, 'test', 'package', 'esm'), project, { recursive: true });
   const script = command === 'npm' ? ['drive.mjs'] : ['main.mjs', 'replica.mjs'];
   const [runner, ...args] = [...installer.node, ...script];
-  await runScript(join(home, 'bin', runner), args, { cwd: project, env });
+  await runScript(join(home, 'bin', runner), args, { cwd: project, env, expected: SLOW_START });
   return lastLine(stdout) || lastLine(stderr);
 }
 
