@@ -1,17 +1,18 @@
 /** Whatever clients and handlers do: each request is counted once and given back once, and nobody else notices. */
 
 import { type ClientHttp2Session, connect as connectHttp2, constants } from 'node:http2';
-import { get as getSecurely } from 'node:https';
 import { connect, type Socket } from 'node:net';
+import { buffer, text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectSecurely } from 'node:tls';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Frames } from '../support/frames.js';
 import { watch } from '../support/gate.js';
 import { downOf, next, until } from '../support/helpers.js';
 import { later, openFiles } from '../support/processes.js';
 import { Unruly } from '../support/unruly.js';
-import { ask, certificate, Raw, Session2 } from '../support/web.js';
+import { ask, certificate, Raw, Session2, slotWord } from '../support/web.js';
 
 /** So long a test waits where nothing can say that something has been read, and where it looks that nothing happens. */
 const A_WHILE = 150;
@@ -160,6 +161,21 @@ test('a request whose end Node tells nobody is given back, and the replica stops
     for (const path of ['/removes', '/strips', '/detaches'])
       assert.is((await ask(replica.port('http'), path)).status, 200);
     await replica.isWell();
+    const silent = await opened(replica.port('http'));
+    silent.get('/strips-and-never-answers');
+    await replica.diary.has('asked /strips-and-never-answers');
+    silent.socket.destroy();
+    // A session that has ended for an error of its client's, which Node 20 forgets.
+    for (const name of ['compat', 'streams'] as const) {
+      const failing = new Frames(replica.port(name));
+      failing.get(1, '/drains');
+      failing.get(3, '/never');
+      await replica.diary.has('asked /never');
+      failing.fail();
+      await until(() => failing.goaways.length === 1, 'GOAWAY');
+      failing.socket.end();
+    }
+    await replica.isWell();
     const upgraded = await opened(replica.port('http'));
     upgraded.get('/removes', ...UPGRADE);
     await until(() => upgraded.received.includes(' 101 '), 'the upgrade');
@@ -276,35 +292,96 @@ test('a head that came in part, in one packet with another request or on TLS, is
 for (const name of ['http', 'https'] as const) {
   test(`${name} behind a server that looks at the first bytes, and on a Duplex, has three quarters of the time to stop`, async () => {
     await using replica = await Unruly.serve({ shutdown: 2_000, env: { SLOW: '1300' } });
-    const port = replica.port('sniffing');
-    const slow =
-      name === 'http'
-        ? later(ask(port, '/slow'))
-        : later(
-            new Promise<number | undefined>((resolve, reject) => {
-              getSecurely(
-                { port, host: '127.0.0.1', path: '/slow', agent: false, ...certificate },
-                (response) => {
-                  response.resume().on('end', () => resolve(response.statusCode));
-                },
-              ).on('error', reject);
-            }),
-          );
-    const other = name === 'http' ? later(ask(replica.port('duplex'), '/slow')) : undefined;
-    await replica.diary.has('asked /slow', name === 'http' ? 2 : 1);
+    const options = name === 'https' ? { protocol: 'https:', ...certificate } : {};
+    const slow = (['sniffing', 'duplex'] as const).map((server) =>
+      later(ask(replica.port(server), '/slow', options)),
+    );
+    await replica.diary.has('asked /slow', 2);
     const idle = new Raw(replica.port('duplex'));
     idle.get('/');
     await until(() => idle.received.includes('200 OK'), 'an answer on a Duplex');
     const down = downOf(replica.supervisor, replica.pid);
     const stopped = replica.supervisor.close();
-    const answer = await slow;
-    assert.is(typeof answer === 'object' ? answer.status : answer, 200);
-    assert.is((await other)?.status ?? 200, 200);
+    for (const { status } of await Promise.all(slow)) assert.is(status, 200);
     await stopped;
     assert.equal(await down.then(({ code, signal }) => [code, signal]), [0, null]);
     idle.socket.destroy();
   });
 }
+
+test('a file that HTTP/2 sends is a request under way, in a window and at a stop', async () => {
+  const replica = await Unruly.serve({ shutdown: 8_000 });
+  try {
+    const { session } = session2(replica.port('streams'));
+    const asks = async (): Promise<{ whole: () => Promise<number> }> => {
+      const stream = session.request({ ':path': '/file' });
+      await next(stream, 'response'); // and reads nothing yet
+      return { whole: async () => (await buffer(stream)).length };
+    };
+    const first = await asks();
+    const opening = later(replica.window());
+    const state = watch(opening);
+    await sleep(600); // twice as long as it takes to find what is over without an event
+    assert.not(state.settled);
+    assert.is(await first.whole(), 2 ** 23);
+    await (await opening).end();
+    const second = await asks();
+    const down = downOf(replica.supervisor, replica.pid);
+    const stopped = later(replica.supervisor.close());
+    await sleep(600); // twice as long as a quiet connection has
+    assert.is(await second.whole(), 2 ** 23);
+    await stopped;
+    assert.equal(await down.then(({ code, signal }) => [code, signal]), [0, null]);
+  } finally {
+    await replica[Symbol.asyncDispose]();
+  }
+});
+
+test('what a server passes on to another one is counted once', async () => {
+  await using replica = await Unruly.serve();
+  const { session } = session2(replica.port('streams'));
+  const stream = session.request({ ':path': '/passes' });
+  assert.is((await next<[{ ':status': number }]>(stream, 'response'))[0][':status'], 200);
+  const upgraded = await opened(replica.port('http'));
+  upgraded.get('/passes', ...UPGRADE);
+  await until(() => upgraded.received.includes(' 101 '), 'the upgrade');
+  const compat = session2(replica.port('compat'));
+  const tunnel = compat.session.request({ ':method': 'CONNECT', ':authority': 'localhost:80' });
+  assert.is((await next<[{ ':status': number }]>(tunnel, 'response'))[0][':status'], 405);
+  assert.is(slotWord('slotBegun'), 3);
+  for (const { socket } of [upgraded, compat]) socket.destroy();
+  session.destroy();
+  await replica.isWell();
+});
+
+test('at a stop, what waits behind another answer is answered, and so is what has begun its handshake', async () => {
+  const replica = await Unruly.serve({ shutdown: 8_000, env: { SLOW: '2500' } });
+  try {
+    const behind = await opened(replica.port('http'));
+    behind.get('/slow');
+    behind.get('/');
+    const closed = await opened(replica.port('impatient')); // keeps its server, which has no socket any more, from its end
+    await ask(replica.port('impatient'), '/closes');
+    await replica.diary.has('asked /slow');
+    const shaking = connect(replica.port('both'), '127.0.0.1');
+    await next(shaking, 'connect');
+    await sleep(A_WHILE);
+    const down = downOf(replica.supervisor, replica.pid);
+    const stopped = later(replica.supervisor.close());
+    await sleep(A_WHILE);
+    const secured = connectSecurely({ ...certificate, socket: shaking, ALPNProtocols: ['http/1.1'] });
+    secured.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    assert.match(await text(secured), /^HTTP\/1.1 200 OK\r\n.*Connection: close/s);
+    await until(() => behind.ended, 'the end of the pipeline');
+    assert.is(behind.received.split(' 200 OK').length - 1, 2);
+    await stopped;
+    assert.equal(await down.then(({ code, signal }) => [code, signal]), [0, null]);
+    closed.socket.destroy();
+    secured.destroy();
+  } finally {
+    await replica[Symbol.asyncDispose]();
+  }
+});
 
 test("the script's own clean-up finds its server as Node documents it", async () => {
   const replica = await Unruly.serve({ listen: 'balanced', env: { CLEANUP: 'yes' } });
@@ -329,6 +406,7 @@ test("the script's own clean-up finds its server as Node documents it", async ()
         ...closed('all'),
         ...closed('twice', 'ERR_SERVER_NOT_RUNNING', 'event close twice'), // Node tells it each time
         ...closed('subclass', 'close of the subclass'),
+        'late true ECONNREFUSED', // as 'listening' has it, though it will get no connection
         'none true true',
         'none true [object Object]',
         'event close none', // as Node closes what is left where a worker disconnects

@@ -4,6 +4,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectSecurely, type TLSSocket } from 'node:tls';
+import { Frames } from '../support/frames.js';
 import { certificate } from '../support/web.js';
 import type { Random } from './random.js';
 
@@ -92,6 +93,17 @@ export const ways: Readonly<Record<string, Way>> = {
     frame.writeUInt32BE(random.below(9), 5);
     await talk(random, socket, frame);
   },
+  /** Streams that are open when an error ends their session. */
+  failing: async (random, ports) => {
+    const client = new Frames(ports[random.weighted(HTTP2.map((name) => [name, 1] as const))]);
+    const paths = Array.from({ length: random.between(1, 4) }, () =>
+      random.weighted(['/', '/never', '/file'].map((path) => [path, 1] as const)),
+    );
+    for (const [i, path] of paths.entries()) client.get(2 * i + 1, path);
+    if (random.below(2) === 0) await sleep(random.below(30));
+    client.fail();
+    await leave(random, client.socket);
+  },
   streams: async (random, ports) => {
     const name = random.weighted([...HTTP2.map((each) => [each, 2] as const), ['both', 1] as const]);
     const isSecure = name === 'both';
@@ -125,7 +137,9 @@ function ask(random: Random, session: ClientHttp2Session, mayTunnel: boolean): C
   if (session.destroyed || session.closed) return undefined;
   const isTunnel = mayTunnel && session.remoteSettings.enableConnectProtocol && random.below(4) === 0;
   const method = random.weighted([['GET', 2] as const, ['POST', 3] as const, ['HEAD', 1] as const]);
-  const path = random.weighted(['/', '/never', '/drains', '/slow'].map((each) => [each, 1] as const));
+  const path = random.weighted(
+    ['/', '/never', '/drains', '/slow', '/file'].map((each) => [each, 1] as const),
+  );
   const stream = session.request(
     isTunnel
       ? { ':method': 'CONNECT', ':protocol': 'websocket', ':path': path }

@@ -49,6 +49,11 @@ export class Frames implements Disposable {
     this.#send(HEADERS, END_STREAM | END_HEADERS, stream, Buffer.concat(fields));
   }
 
+  /** Sends what is an error of the whole connection: data on no stream (RFC 9113, 6.1). */
+  fail(): void {
+    this.#send(DATA, 0, 0, Buffer.of(0));
+  }
+
   [Symbol.dispose](): void {
     this.socket.destroy();
   }

@@ -27,7 +27,7 @@ export interface Stage {
 export abstract class Arrival implements Work {
   readonly connection: Connection | undefined;
   protected abstract readonly carrier: Carrier;
-  readonly #server: Server;
+  protected readonly server: Server;
   readonly #event: string;
   readonly #args: readonly unknown[];
   #stage: Stage | undefined;
@@ -35,7 +35,7 @@ export abstract class Arrival implements Work {
   #isEnded = false;
 
   constructor(server: Server, event: string, args: readonly unknown[], connection: Connection | undefined) {
-    this.#server = server;
+    this.server = server;
     this.#event = event;
     this.#args = args;
     this.connection = connection;
@@ -67,7 +67,7 @@ export abstract class Arrival implements Work {
   run(emit: Emit): boolean {
     if (this.#isOurs) this.carrier.off('error', ignore);
     this.#isOurs = false;
-    return emit.call(this.#server, this.#event, ...this.#args);
+    return emit.call(this.server, this.#event, ...this.#args);
   }
 
   abstract get isOver(): boolean;

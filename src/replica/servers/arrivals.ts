@@ -19,7 +19,10 @@ const LINGER = 1_000;
 const UPGRADE_REFUSED =
   'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
 
-/** HTTP/1.1. Over with its response: finished, or closed with the connection. */
+/**
+ * HTTP/1.1. Over with its response: finished, or closed with the connection. Node gives the connection up when its client has
+ * closed its side: that is looked at as well, since a script may have taken Node's own listeners off.
+ */
 class RequestArrival extends Arrival {
   protected readonly carrier: ServerResponse;
   readonly #request: IncomingMessage;
@@ -30,9 +33,13 @@ class RequestArrival extends Arrival {
   }
 
   get isOver(): boolean {
-    return (
-      this.carrier.destroyed || this.carrier.writableFinished || this.#request.socket?.destroyed === true
-    );
+    return this.carrier.destroyed || this.carrier.writableFinished || this.#hasClientGone;
+  }
+
+  get #hasClientGone(): boolean {
+    const { socket } = this.#request as { socket: Socket | null }; // none where a script has made the request up
+    const { httpAllowHalfOpen } = this.server as { httpAllowHalfOpen?: boolean };
+    return socket !== null && (socket.destroyed || (socket.readableEnded && httpAllowHalfOpen !== true));
   }
 
   protected answerUnavailable(): void {
@@ -41,7 +48,9 @@ class RequestArrival extends Arrival {
 
   override get waitsForClient(): boolean {
     if (this.carrier.socket === null) return false; // it waits for the answer before it (pipelining)
-    return isAwaited(this.#request, this.#request.complete) || isUnread(this.carrier);
+    const { writableLength, writableEnded, writableFinished } = this.carrier;
+    const isUnread = writableLength > 0 || (writableEnded && !writableFinished);
+    return isAwaited(this.#request, this.#request.complete) || isUnread;
   }
 
   override giveUp(): void {
@@ -71,14 +80,18 @@ class StreamArrival extends Arrival {
     this.#isTunnel = (args[1] as Record<string, unknown> | undefined)?.[':method'] === 'CONNECT';
   }
 
-  /** Node ends the writable side of a HEAD request before anybody has answered it. */
   get isOver(): boolean {
-    const { destroyed, closed: isClosed, headersSent, writableFinished } = this.carrier;
-    return destroyed || isClosed || (headersSent && writableFinished);
+    return this.carrier.destroyed || this.carrier.closed || this.#isAnswered;
+  }
+
+  /** Node ends the writable side of a HEAD request before anybody has answered it, and that of a file before it is sent. */
+  get #isAnswered(): boolean {
+    const { headersSent, writableFinished } = this.carrier;
+    return headersSent && writableFinished && this.carrier.state.localClose === 1;
   }
 
   protected override ended(): void {
-    if (!this.carrier.destroyed) this.connection?.leaveOpen(this.carrier);
+    if (!this.carrier.destroyed) this.connection?.leftOpen.add(this.carrier);
   }
 
   override run(emit: Emit): boolean {
@@ -102,7 +115,9 @@ class StreamArrival extends Arrival {
   }
 
   override get waitsForClient(): boolean {
-    return isAwaited(this.carrier, this.carrier.readableEnded) || isUnread(this.carrier);
+    const { readableEnded, headersSent, writableEnded } = this.carrier;
+    const isUnread = this.carrier.writableLength > 0 || (headersSent && writableEnded && !this.#isAnswered);
+    return isAwaited(this.carrier, readableEnded) || isUnread;
   }
 
   override giveUp(): void {
@@ -201,8 +216,4 @@ function isHttp1(server: Server, request: IncomingMessage): boolean {
 function isAwaited(body: IncomingMessage | ServerHttp2Stream, isWhole: boolean): boolean {
   const isRead = body.readableFlowing === true || body.listenerCount('readable') > 0;
   return !isWhole && isRead && body.readableLength === 0;
-}
-
-function isUnread(answer: ServerResponse | ServerHttp2Stream): boolean {
-  return answer.writableLength > 0 || (answer.writableEnded && !answer.writableFinished);
 }

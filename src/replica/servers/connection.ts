@@ -23,7 +23,8 @@ export class Connection implements Endable {
   ending: Ending | undefined;
   /** Bytes read by the end of the last request: what has come since is the beginning of the next. */
   bytesSeen: number;
-  #leftOpen: Set<ServerHttp2Stream> | undefined;
+  /** Streams that are over and not closed, as the last sweep has found them: tunnels, and those whose body nobody reads any more. */
+  readonly leftOpen = new Set<ServerHttp2Stream>();
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -45,19 +46,6 @@ export class Connection implements Endable {
   /** Sent to another process is closed as well: Node takes its handle then, and says nothing. */
   get isClosed(): boolean {
     return this.socket.destroyed || (this.socket as { _handle?: unknown })._handle === null;
-  }
-
-  /** Streams that are over and not closed: tunnels, and those whose body nobody reads any more. */
-  get leftOpen(): readonly ServerHttp2Stream[] {
-    if (this.#leftOpen === undefined) return [];
-    for (const stream of this.#leftOpen) if (stream.destroyed) this.#leftOpen.delete(stream);
-    return [...this.#leftOpen];
-  }
-
-  leaveOpen(stream: ServerHttp2Stream): void {
-    this.#leftOpen ??= new Set();
-    this.#leftOpen.add(stream);
-    stream.once('close', () => this.#leftOpen?.delete(stream));
   }
 
   begin(session: ServerHttp2Session): void {
@@ -96,7 +84,9 @@ export class Connection implements Endable {
 
   /** Ends what is over, though no event has said so. */
   sweep(): void {
+    if (this.session !== undefined && this.arrivals.size > 0) readOn(this.socket);
     for (const arrival of this.arrivals) if (arrival.isOver) arrival.end();
+    for (const stream of this.leftOpen) if (stream.destroyed) this.leftOpen.delete(stream);
   }
 
   /** It is closed, or not a connection of its own any more. */
@@ -104,4 +94,14 @@ export class Connection implements Endable {
     for (const arrival of this.arrivals) arrival.end();
     delete (this.socket as Owned)[CONNECTION];
   }
+}
+
+const LEAVES_FAILED_SESSIONS = Number.parseInt(process.versions.node, 10) === 20;
+
+/**
+ * Node 20 leaves a session open that it has ended for an error of its client's, with all its streams, and reads no more: so it
+ * would never see that the client has gone.
+ */
+function readOn(socket: Socket): void {
+  if (LEAVES_FAILED_SESSIONS) (socket as { _handle?: { readStart?(): void } })._handle?.readStart?.();
 }

@@ -28,12 +28,12 @@ export class Connections {
   addEncrypted(socket: Socket): void {
     const known = Connection.of(socket); // of a server in front, which looks at the first bytes
     if (known !== undefined) this.#forget(known);
-    keepWhileOpen(this.#encrypted, socket);
-    if (!(socket instanceof Socket)) keepWhileOpen(this.#injected, socket);
+    this.#encrypted.add(socket);
+    this.#watch(socket);
   }
 
   addSecured(socket: Socket): void {
-    keepWhileOpen(this.#secured, socket);
+    this.#secured.add(socket);
     this.add(socket);
   }
 
@@ -42,10 +42,9 @@ export class Connections {
     if (Connection.of(socket) !== undefined) return;
     const connection = new Connection(socket);
     this.#open.add(connection);
-    if (!(socket instanceof Socket)) keepWhileOpen(this.#injected, socket);
     socket.once('close', () => this.#forget(connection));
     if (this.#endingSince !== undefined) connection.announceEnd();
-    this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP).unref();
+    this.#watch(socket);
   }
 
   addSession(session: ServerHttp2Session): void {
@@ -83,6 +82,11 @@ export class Connections {
     return this.#open.size;
   }
 
+  #watch(socket: Duplex): void {
+    if (!(socket instanceof Socket)) this.#injected.add(socket);
+    this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP).unref();
+  }
+
   /** Finds what is closed, and what is over, where a script has taken our listeners off or Node has told nobody. */
   #sweep(): void {
     for (const streams of [this.#encrypted, this.#secured, this.#injected])
@@ -91,7 +95,7 @@ export class Connections {
       if (connection.isClosed) this.#forget(connection);
       else connection.sweep();
     }
-    if (this.#open.size > 0) return;
+    if (this.#open.size > 0 || this.#encrypted.size > 0) return;
     clearInterval(this.#sweeping);
     this.#sweeping = undefined;
   }
@@ -99,9 +103,4 @@ export class Connections {
   #forget(connection: Connection): void {
     if (this.#open.delete(connection)) connection.end();
   }
-}
-
-function keepWhileOpen<Stream extends Duplex>(open: Set<Stream>, stream: Stream): void {
-  open.add(stream);
-  stream.once('close', () => open.delete(stream));
 }

@@ -57,7 +57,7 @@ export interface Endable {
   readonly bytesSeen: number;
   readonly arrivals: ReadonlySet<Work>;
   /** Streams that are over and not closed. */
-  readonly leftOpen: readonly ServerHttp2Stream[];
+  readonly leftOpen: ReadonlySet<ServerHttp2Stream>;
 }
 
 /** One look at all connections. */
@@ -101,7 +101,7 @@ export class Ending {
   /** Whether another request may come. */
   get isServing(): boolean {
     const { protocol, arrivals, leftOpen } = this.#connection;
-    if (protocol === 'http2') return !(this.#hasBegun && arrivals.size === 0 && leftOpen.length > 0);
+    if (protocol === 'http2') return !(this.#hasBegun && arrivals.size === 0 && leftOpen.size > 0);
     return protocol === 'http1';
   }
 
@@ -117,7 +117,7 @@ export class Ending {
     if (this.#hasBegun) {
       this.#closeUnread();
       // It does not read our last words. A tunnel may be silent for a while.
-      if (isStalled && (others || connection.leftOpen.length === 0)) this.#cut();
+      if (isStalled && (others || connection.leftOpen.size === 0)) this.#cut();
     } else if (connection.arrivals.size > 0) {
       this.#quietSince = performance.now();
     } else if (others || (connection.protocol !== 'other' && (isStalled || this.#isQuiet(heads)))) {
