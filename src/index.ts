@@ -108,7 +108,7 @@ export function call<Contract = unknown>(
 /**
  * Sends a message as `call` does, and waits for nothing. If the handler throws, the supervisor emits 'castFailed'.
  * @throws TypeError, RangeError for a wrong argument or a message that cannot travel. BallermannError: ERR_NO_SUCH_POOL,
- * ERR_NO_SUCH_REPLICA, ERR_DISCONNECTED, ERR_OVERLOAD. A replica throws only what it knows at once.
+ * ERR_NO_SUCH_REPLICA, ERR_DISCONNECTED, ERR_OVERLOAD. A replica throws only what it knows at once; 'castFailed' tells the rest.
  */
 export function cast<Contract = unknown>(target: string | number, message: MessageOf<Contract>): void {
   local.cast(target, message);

@@ -125,7 +125,11 @@ export class Outbox<Entry> {
   /** Sends all that waits at once, without gathering: for a process that is about to exit. */
   flushNow(): void {
     const items = this.#takeWaiting();
-    if (!this.#sendNow(items)) for (const item of items) this.#sendNow([item]);
+    if (this.#sendNow(items) === undefined) return;
+    for (const item of items) {
+      const own = this.#sendNow([item]);
+      if (own !== undefined) item.fail(own.error);
+    }
   }
 
   /** More waits than `push` would allow: the other end asks, and does not read the answers. */
@@ -237,17 +241,17 @@ export class Outbox<Entry> {
     for (const { weight } of items) this.#weight += weight;
   }
 
-  /** Whether it could be written. */
-  #sendNow(items: readonly Outgoing<Entry>[]): boolean {
+  /** @returns what has kept it from being written, where something has. */
+  #sendNow(items: readonly Outgoing<Entry>[]): { readonly error: unknown } | undefined {
     const batch: Entry[] = [];
     for (const item of items) this.#add(batch, item);
     try {
       if (batch.length > 0)
         this.#port.send?.({ cmd: CMD, batch } as Serializable, undefined, undefined, () => {});
-      return true;
-    } catch {
+      return undefined;
+    } catch (error) {
       for (const item of items) item.recall();
-      return false;
+      return { error };
     }
   }
 

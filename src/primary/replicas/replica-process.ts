@@ -244,6 +244,11 @@ export class ReplicaProcess {
     this.#channel.fail(id, error);
   }
 
+  /** A cast that it has asked for was not sent. */
+  castFailed(error: BallermannError): void {
+    this.#owner.castFailed(error);
+  }
+
   /** Sends what is no call: never refused, lost where the replica is gone. */
   post(entry: ToReplica, weight: number = ENTRY_WEIGHT): void {
     this.#channel.post(entry, weight);

@@ -43,7 +43,8 @@ export const lines: {
   hung: (event) => error(hungText(event)),
   castFailed: (failure) => {
     const cause = failure.cause instanceof Error ? failure.cause : undefined;
-    return { level: 'warn', text: `a cast failed: ${oneLine(failure.message)}`, news: cause };
+    const what = failure.code === 'ERR_REMOTE' ? 'a cast failed' : 'a cast was lost';
+    return { level: 'warn', text: `${what}: ${oneLine(failure.message)}`, news: cause };
   },
   gaveUp: () => undefined, // the supervisor itself says it, and what follows
   close: () => info('closed'),

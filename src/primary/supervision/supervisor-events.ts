@@ -83,7 +83,10 @@ export interface SupervisorEvents {
   unblocked: [BlockedEvent];
   /** The event loop of a replica has not turned for `hangTimeout` ms. The replica is killed, and 'down' follows. */
   hung: [HungEvent];
-  /** The handler of a cast threw. The error is an ERR_REMOTE with the replica's pid; its cause is what was thrown. */
+  /**
+   * The handler of a cast threw: the error is an ERR_REMOTE with the replica's pid, and its cause is what was thrown. Or a cast of a
+   * replica was lost, since it could not be sent on: any other code.
+   */
   castFailed: [BallermannError];
   /**
    * The supervisor gives up (ERR_RESTART_INTENSITY) and stops its replicas. If nobody listens for this event, the process

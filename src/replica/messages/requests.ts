@@ -82,13 +82,20 @@ export class Requests {
     const { value, weight } = payload;
     const request = ['request', id, kind, target, timeout, idempotent] as const;
     const entry: ToPrimary = value === undefined ? request : [...request, value];
-    const failed = (error: unknown): void => this.#pending.get(id)?.reject(error);
+    const failed = (error: unknown): void => {
+      if (kind !== 'cast') this.#pending.get(id)?.reject(error);
+      else console.error(`ballermann: a cast to ${nameOf(target)} cannot be written and is lost:`, error);
+    };
     if (this.#outbox.push(fixed(entry, weight + ENTRY_WEIGHT, failed))) return;
     throw new BallermannError(
       'ERR_OVERLOAD',
       'too many messages wait for the primary, which does not read them fast enough',
     );
   }
+}
+
+function nameOf(target: string | number): string {
+  return typeof target === 'string' ? `pool '${target}'` : `pid ${target}`;
 }
 
 /** What was asked of whom, for an error. */
@@ -133,8 +140,7 @@ class PendingRequest implements Expiring {
 
   expire(): void {
     const { kind, target } = this.#what;
-    const to = typeof target === 'string' ? `pool '${target}'` : `pid ${target}`;
-    const text = `no answer to the ${kind} to ${to} within ${this.#timeout} ms: the primary has not replied; its event loop may be blocked`;
+    const text = `no answer to the ${kind} to ${nameOf(target)} within ${this.#timeout} ms: the primary has not replied; its event loop may be blocked`;
     this.#cancel(new BallermannError('ERR_TIMEOUT', text));
   }
 

@@ -31,14 +31,10 @@ export function endIfEndless(answer: Answer): void {
 
 function isEventStream(answer: Answer): boolean {
   if (!answer.headersSent) return false; // it may become one
-  if ('sentHeaders' in answer) return isType(answer.sentHeaders?.['content-type']);
+  if ('sentHeaders' in answer) return TYPE.test(String(answer.sentHeaders?.['content-type']));
   // Headers that were given to writeHead() alone are in the written head only, which Node has no public name for.
   const { _header: head } = answer as { _header?: unknown };
-  return typeof head === 'string' ? TYPE_IN_HEAD.test(head) : isType(answer.getHeader('content-type'));
-}
-
-function isType(value: unknown): boolean {
-  return typeof value === 'string' && TYPE.test(value);
+  return TYPE_IN_HEAD.test(String(head));
 }
 
 /** engine.io keeps the query on the request; its first one has no session yet, and is answered at once. */

@@ -25,9 +25,9 @@ import { type Place, places } from './places.js';
 interface ServerHandle {
   readonly constructor: (new (
     type: number,
-  ) => Connection) & { readonly prototype: Pick<ServerHandle, 'close'> };
+  ) => ConnectionHandle) & { readonly prototype: Pick<ServerHandle, 'close'> };
   readonly fd: number;
-  onconnection(error: number, connection: Connection): void;
+  onconnection(error: number, connection: ConnectionHandle): void;
   listen(backlog: number): number;
   close(callback?: () => void): void;
   ref(): void;
@@ -35,12 +35,13 @@ interface ServerHandle {
   hasRef(): boolean;
 }
 
-interface Connection {
+/** Its connections have the same kind of handle. */
+interface ConnectionHandle {
   open(fd: number): number;
 }
 
 /** What a net.Server says of its connections. */
-interface Limited {
+interface ConnectionLimit {
   readonly maxConnections?: number | null;
   readonly _connections: number;
   /** From Node 22.12 on: drop what is too much, even though another worker could take it. */
@@ -65,14 +66,14 @@ export function acceptWaiting(server: Server): void {
 }
 
 /** How the servers of this process listen. */
-export interface Sharing {
+export interface ListenSettings {
   readonly listen: Listen;
   /** The primary sends each connection, as Node's would. */
   readonly sticky: boolean;
 }
 
 /** From now on. Where Node has no such seam it schedules itself, and a warning says so. */
-export function shareListening(segment: Segment, { listen, sticky }: Sharing): void {
+export function shareListening(segment: Segment, { listen, sticky }: ListenSettings): void {
   const seam = cluster as unknown as { _getServer?: GetServer };
   const getServer = seam._getServer;
   if (typeof getServer !== 'function') {
@@ -86,7 +87,7 @@ export function shareListening(segment: Segment, { listen, sticky }: Sharing): v
     else if (handle === undefined || handle === null) answerForLost(message);
   });
   seam._getServer = function (server, options, callback) {
-    const isShared = listen === 'balanced' && isStream(server, options);
+    const isShared = listen === 'balanced' && hasConnections(server, options);
     const { index, free } = places.take(options);
     const query = { ...options, index, ...(isShared && { act: LISTEN }) };
     const listeningId = listeningIdOf(server);
@@ -94,7 +95,8 @@ export function shareListening(segment: Segment, { listen, sticky }: Sharing): v
       const { listener, address } = answer;
       if (handle === null) free();
       else afterClose(handle, free);
-      if (handle !== null && listener !== undefined) balance(handle, listener, segment, server as Limited);
+      if (handle !== null && listener !== undefined)
+        acceptInTurn(handle, listener, segment, server as ConnectionLimit);
       else if (isShared && !errno && !sticky) warn('the primary has no room for another listening socket');
       if (!errno || !(server instanceof Server)) callback(errno, handle);
       // Else Node would say where it wanted to listen as the script has put it: "bind EADDRINUSE null:8080".
@@ -104,8 +106,8 @@ export function shareListening(segment: Segment, { listen, sticky }: Sharing): v
   };
 }
 
-/** Datagrams have no connections. */
-function isStream(server: unknown, { fd, addressType }: Place): server is Limited {
+/** A socket for datagrams has none. */
+function hasConnections(server: unknown, { fd, addressType }: Place): server is Server & ConnectionLimit {
   return server instanceof Server && (typeof fd === 'number' || typeof addressType === 'number');
 }
 
@@ -123,7 +125,12 @@ function afterClose(handle: ServerHandle, closed: () => void): void {
 }
 
 /** The handle itself never listens: its connections come from the acceptor. */
-function balance(handle: ServerHandle, listener: number, { addon }: Segment, server: Limited): void {
+function acceptInTurn(
+  handle: ServerHandle,
+  listener: number,
+  { addon }: Segment,
+  server: ConnectionLimit,
+): void {
   const { constructor: Handle, close: closeAndTell } = handle;
   const take = (fd: number): boolean => {
     const connection = new Handle(SOCKET);
@@ -170,7 +177,7 @@ function answerForLost(message: unknown): void {
 /** Node takes 0 for no limit up to 20, and for no connection since then. */
 const ZERO_IS_NONE = Number.parseInt(process.versions.node, 10) > 20;
 
-function maxConnectionsOf({ maxConnections }: Limited): number {
+function maxConnectionsOf({ maxConnections }: ConnectionLimit): number {
   const isLimit = ZERO_IS_NONE
     ? maxConnections !== undefined && maxConnections !== null
     : Boolean(maxConnections);

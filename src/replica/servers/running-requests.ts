@@ -51,8 +51,7 @@ export class RunningRequests implements Stage {
   }
 
   delete(arrival: Arrival): void {
-    const stretch = this.#running.get(arrival);
-    if (stretch === undefined) return;
+    const stretch = this.#running.get(arrival) as Stretch;
     this.#running.delete(arrival);
     this.#count();
     this.#mailbox.finish(stretch);
