@@ -450,8 +450,10 @@ test('an item that went out at once, from too deep a stack, is tried again in a 
   assert.ok(box.push(item, true));
   assert.equal([item.departed, item.failure], [0, undefined]);
   port.unwritable.clear();
+  assert.ok(box.push(new Item(9), true));
+  assert.equal(port.batches, [[1]], 'not from the stack of whoever comes next');
   await port.writeAll();
-  assert.equal(port.batches, [[1], [2]]);
+  assert.equal(port.batches, [[1], [2], [9]]);
   port.unwritable.add(3);
   let failed: unknown;
   box.push(
@@ -462,15 +464,37 @@ test('an item that went out at once, from too deep a stack, is tried again in a 
   );
   await port.writeAll();
   assert.instance(failed, RangeError);
-  assert.equal(port.batches, [[1], [2], [4]]);
+  assert.equal(port.batches, [[1], [2], [9], [4]]);
+});
+
+test('what could not be written waits again, within the bound', async () => {
+  const { port, box } = outbox();
+  const half = MAX_WAITING / 2;
+  port.unwritable.add(1);
+  for (const entry of [1, 2]) assert.ok(box.push(fixed(entry, half)));
+  await turn();
+  assert.not(box.push(fixed(3)));
+  await port.writeAll();
+  assert.ok(box.push(fixed(4)));
+  await port.writeAll();
+  assert.equal(port.batches, [[2], [4]]);
 });
 
 test('at the exit what cannot be written is left out', async () => {
   const { port, box } = outbox();
   port.unwritable.add(2);
-  for (const entry of [1, 2, 3]) box.push(fixed(entry));
+  const items = [1, 2, 3].map((entry) => new Item(entry));
+  for (const item of items) box.push(item);
   box.flushNow();
   assert.equal(port.batches, [[1], [3]]);
+  assert.equal(
+    items.map(({ departed, failure }) => [departed, failure instanceof RangeError]),
+    [
+      [1, false],
+      [0, true],
+      [1, false],
+    ],
+  );
 });
 
 test('whatever happens in whichever order, each item goes out once or is given back', async () => {

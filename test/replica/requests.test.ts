@@ -4,12 +4,12 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
-import { call, supervise } from 'ballermann';
+import { type BallermannError, call, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { MAX_WAITING } from '#src/channel/outbox.js';
-import { gated, upPids } from '../support/gate.js';
-import { rejects, tally } from '../support/helpers.js';
+import { gated, journal, noted, upPids } from '../support/gate.js';
+import { rejects, tally, until } from '../support/helpers.js';
 import { Folder } from '../support/processes.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -27,6 +27,27 @@ test('what a replica asks of its primary in one turn is bounded, and what is too
   assert.is(cast, 'ERR_OVERLOAD');
   assert.is(await call(pid, { op: 'echo', value: 'goes on' }), 'goes on');
   assert.equal(await call(pid, { ...flood, calls: 1 }), { calls: ['ERR_NO_SUCH_REPLICA'] });
+});
+
+test('a cast of a replica that is lost is said: by the replica where it cannot be written, by the event where it cannot be sent', async () => {
+  const failures: BallermannError[] = [];
+  const log = { info() {}, warn: (_: object, text: string) => void lines.push(text), error() {} };
+  const lines: string[] = [];
+  await using supervisor = await gated({ replicas: 1, log });
+  supervisor.on('castFailed', (error) => failures.push(error));
+  const [pid] = upPids(supervisor) as [number];
+  await call(pid, { op: 'attempt', what: 'cast', args: [1, 'nobody'] });
+  await until(() => failures.length > 0, "'castFailed'");
+  const text = `the cast of replica ${pid} to pid 1 was not sent: no replica has pid 1`;
+  assert.equal(
+    failures.map(({ code, message, pid: caller }) => [code, message, caller]),
+    [['ERR_NO_SUCH_REPLICA', text, pid]],
+  );
+  assert.equal(lines, [`ballermann: gate.mjs: a cast was lost: ${text}`]);
+  await call(pid, { op: 'castUnwritable', values: ['before', 'spoilt', 'behind'], unwritable: 'spoilt' });
+  await noted(pid, 'behind');
+  const told = `ballermann: a cast to pid ${pid} cannot be written and is lost: RangeError: no way`;
+  assert.equal([...(await journal(pid))].sort(), [told, 'before', 'behind'].sort());
 });
 
 test('a script that imports a copy of the package with another protocol is told so', async () => {
