@@ -354,33 +354,36 @@ test('what a server passes on to another one is counted once', async () => {
   await replica.isWell();
 });
 
-test('at a stop, what waits behind another answer is answered, and so is what has begun its handshake', async () => {
-  const replica = await Unruly.serve({ shutdown: 8_000, env: { SLOW: '2500' } });
+test('at a stop, what waits behind another answer is answered, and a server that is closed already is left alone', async () => {
+  const replica = await Unruly.serve({ shutdown: 4_000, env: { SLOW: '2200' } });
   try {
     const behind = await opened(replica.port('http'));
     behind.get('/slow');
     behind.get('/');
-    const closed = await opened(replica.port('impatient')); // keeps its server, which has no socket any more, from its end
+    using _open = await opened(replica.port('impatient')); // keeps its server from its end
     await ask(replica.port('impatient'), '/closes');
     await replica.diary.has('asked /slow');
-    const shaking = connect(replica.port('both'), '127.0.0.1');
-    await next(shaking, 'connect');
-    await sleep(A_WHILE);
     const down = downOf(replica.supervisor, replica.pid);
     const stopped = later(replica.supervisor.close());
-    await sleep(A_WHILE);
-    const secured = connectSecurely({ ...certificate, socket: shaking, ALPNProtocols: ['http/1.1'] });
-    secured.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    assert.match(await text(secured), /^HTTP\/1.1 200 OK\r\n.*Connection: close/s);
     await until(() => behind.ended, 'the end of the pipeline');
     assert.is(behind.received.split(' 200 OK').length - 1, 2);
     await stopped;
     assert.equal(await down.then(({ code, signal }) => [code, signal]), [0, null]);
-    closed.socket.destroy();
-    secured.destroy();
   } finally {
     await replica[Symbol.asyncDispose]();
   }
+});
+
+test('a TLS handshake that is under way when a stop begins is waited for', async () => {
+  await using replica = await Unruly.serve();
+  using shaking = await opened(replica.port('both'));
+  await sleep(A_WHILE);
+  const stopped = later(replica.supervisor.close());
+  await sleep(300); // more than a connection without a byte has
+  const secured = connectSecurely({ ...certificate, socket: shaking.socket, ALPNProtocols: ['http/1.1'] });
+  secured.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  assert.match(await text(secured), /^HTTP\/1.1 200 OK\r\n.*Connection: close/s);
+  await stopped;
 });
 
 test("the script's own clean-up finds its server as Node documents it", async () => {
