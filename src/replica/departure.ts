@@ -24,8 +24,7 @@ export class Departure {
   readonly #wish: (reason: string) => void;
   /** `emit` of process as it was. */
   readonly #emit = process.emit as Emit;
-  /** Signals that reach the script's listeners through `tell` only. */
-  readonly #withheld: ReadonlySet<string>;
+  readonly #hasTerminal = hasTerminal();
   #hasTold = false;
   /** Node's own worker.disconnect() has begun: it ends with a process.disconnect(). */
   #isDisconnecting = false;
@@ -35,8 +34,6 @@ export class Departure {
   /** From now on. @param wish is told each time somebody asks this replica to go, with the reason. */
   constructor(addon: Addon, wish: (reason: string) => void) {
     this.#wish = wish;
-    // Without a terminal a SIGHUP may mean anything: to open the log files anew, for one.
-    this.#withheld = new Set(ENDING.filter((signal) => signal !== 'SIGHUP' || hasTerminal()));
     // A terminal sends Ctrl-C and its own end to the whole group, and a service manager SIGTERM. The primary decides.
     addon.onSignal(constants.signals.SIGTERM, () => this.#ask('SIGTERM'));
     addon.onSignal(constants.signals.SIGINT, () => {});
@@ -51,7 +48,7 @@ export class Departure {
   signalFor(reason: string): Ending | undefined {
     const named = ENDING.filter((signal) => signal === reason);
     return [...named, ...ENDING].find(
-      (signal) => this.#withheld.has(signal) && process.listenerCount(signal) > 0,
+      (signal) => this.#withholds(signal) && process.listenerCount(signal) > 0,
     );
   }
 
@@ -76,6 +73,16 @@ export class Departure {
     this.#emit.call(process, 'internalMessage', DISCONNECT_ORDER);
   }
 
+  /**
+   * Whether the script's listeners hear of it through `tell` only. Without a terminal a SIGHUP may mean anything, to open the log
+   * files anew for one; but not to a listener that is there for SIGTERM as well: it cleans up.
+   */
+  #withholds(event: string | symbol): boolean {
+    if (event !== 'SIGHUP' || this.#hasTerminal) return ENDING.includes(event as Ending);
+    const enders = process.listeners('SIGTERM');
+    return process.listeners('SIGHUP').some((listener) => enders.includes(listener));
+  }
+
   #ask(reason: string): void {
     if (!this.#hasTold) this.#wish(reason);
   }
@@ -92,7 +99,7 @@ export class Departure {
           return true;
         }
       }
-      if (departure.#withheld.has(event as string)) {
+      if (departure.#withholds(event)) {
         const isSignal = typeof args[1] === 'number';
         if (isSignal || !departure.#hasTold) {
           if (!isSignal) departure.#ask(event as string);
@@ -118,7 +125,7 @@ export class Departure {
 
   #ending(signal: string | number): Ending | undefined {
     return ENDING.find(
-      (name) => (signal === name || signal === constants.signals[name]) && this.#withheld.has(name),
+      (name) => (signal === name || signal === constants.signals[name]) && this.#withholds(name),
     );
   }
 

@@ -635,6 +635,7 @@ test('what only a broken replica asks is refused', async () => {
       limitDescriptors(pid, full + free);
       const { error } = await listenIn(pid, { port: 0 });
       assert.equal({ code: error?.code, syscall: error?.syscall }, { code: 'EMFILE', syscall: 'listen' });
+      assert.match(error?.message ?? '', /too many open files ::$/);
       limitDescriptors(pid, 1024);
     }
     const { address } = await listenIn(pid, { port: 0 });

@@ -170,6 +170,31 @@ for (const [signal, isForAll] of [
   });
 }
 
+test('SIGHUP to the group, without a terminal: a reload, at whose end a clean-up that listens for SIGHUP too runs once', async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  const env = { STYLE: 'close-with-grace', DIARY: diary.file, GATE: folder.at('gate') };
+  await using primary = new Primary({ supervisor: { exec: exec.href, replicas: 1, env }, ownGroup: true });
+  const [pid] = (await primary.ready()) as [number];
+  const { answer } = await slow(diary, pid);
+  process.kill(-primary.pid, 'SIGHUP');
+  await diary.has('aborts reload');
+  folder.open('gate');
+  assert.is((await answer).body, 'done');
+  await diary.has('exit 0');
+  const before = ['asked /slow', 'aborts reload', 'answered', 'hook reload'];
+  assert.equal(lifeOf(diary, pid), [...before, 'SIGTERM', 'cleaned up', 'exit 0']);
+});
+
+test('SIGHUP to a replica, without a terminal: a listener for that alone hears it at once', async () => {
+  using folder = new Folder();
+  const diary = new Diary(folder);
+  await using supervisor = await supervise({ exec, replicas: 1, env: { STYLE: 'logs', DIARY: diary.file } });
+  process.kill(pidOf(supervisor), 'SIGHUP');
+  await diary.has('opens its log');
+  assert.is(supervisor.children()[0]?.state, 'up');
+});
+
 test('a clean-up that never says that it is done has its part of the time to stop; then the replica exits, and says so', async () => {
   using folder = new Folder();
   const diary = new Diary(folder);

@@ -91,13 +91,15 @@ export function shareListening(segment: Segment, { listen, sticky }: ListenSetti
     const { index, free } = places.take(options);
     const query = { ...options, index, ...(isShared && { act: LISTEN }) };
     const listeningId = listeningIdOf(server);
-    getServer.call(this, server, query, (errno, handle) => {
+    getServer.call(this, server, query, (failure, handle) => {
       const { listener, address } = answer;
+      let errno = failure;
       if (handle === null) free();
       else afterClose(handle, free);
-      if (handle !== null && listener !== undefined)
-        acceptInTurn(handle, listener, segment, server as ConnectionLimit);
-      else if (isShared && !errno && !sticky) warn('the primary has no room for another listening socket');
+      if (handle !== null && listener !== undefined) {
+        errno = acceptInTurn(handle, listener, segment, server as ConnectionLimit);
+        if (errno) handle.close();
+      } else if (isShared && !errno && !sticky) warn('the primary has no room for another listening socket');
       if (!errno || !(server instanceof Server)) callback(errno, handle);
       // Else Node would say where it wanted to listen as the script has put it: "bind EADDRINUSE null:8080".
       else if (listeningIdOf(server) === listeningId)
@@ -124,13 +126,16 @@ function afterClose(handle: ServerHandle, closed: () => void): void {
   };
 }
 
-/** The handle itself never listens: its connections come from the acceptor. */
+/**
+ * The handle itself never listens: its connections come from the acceptor.
+ * @returns 0, or the negative errno: it is the caller's to close the handle then.
+ */
 function acceptInTurn(
   handle: ServerHandle,
   listener: number,
   { addon }: Segment,
   server: ConnectionLimit,
-): void {
+): number {
   const { constructor: Handle, close: closeAndTell } = handle;
   const take = (fd: number): boolean => {
     const connection = new Handle(SOCKET);
@@ -144,7 +149,7 @@ function acceptInTurn(
   const acceptor = new addon.Acceptor(handle.fd, listener, take, hasRoom);
   acceptors.set(server, acceptor);
   Object.assign(handle, {
-    listen: () => acceptor.start(), // the primary has called listen(2)
+    listen: () => 0, // the primary has called listen(2)
     close(callback?: () => void) {
       acceptor.close();
       Handle.prototype.close.call(handle, callback); // before the primary knows, who may then bind the port anew
@@ -154,6 +159,7 @@ function acceptInTurn(
     unref: () => acceptor.unref(),
     hasRef: () => acceptor.hasRef(),
   });
+  return acceptor.start();
 }
 
 /**
