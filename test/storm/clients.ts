@@ -15,6 +15,7 @@ export type Ports = Readonly<Record<'http' | 'both' | 'compat' | 'streams' | 'sn
 const STAY = 800;
 
 const HTTP1 = ['http', 'sniffing', 'duplex'] as const;
+/** What they are asked for has no file: the bare Node, from 20 to 26, crashes where a client of respondWithFile leaves. */
 const HTTP2 = ['compat', 'streams'] as const;
 
 const PATHS = ['/', '/slow', '/upload', '/removes', '/detaches', '/events', '/big'] as const;
@@ -97,7 +98,7 @@ export const ways: Readonly<Record<string, Way>> = {
   failing: async (random, ports) => {
     const client = new Frames(ports[random.weighted(HTTP2.map((name) => [name, 1] as const))]);
     const paths = Array.from({ length: random.between(1, 4) }, () =>
-      random.weighted(['/', '/never', '/file'].map((path) => [path, 1] as const)),
+      random.weighted(['/', '/never', '/slow'].map((path) => [path, 1] as const)),
     );
     for (const [i, path] of paths.entries()) client.get(2 * i + 1, path);
     if (random.below(2) === 0) await sleep(random.below(30));
@@ -137,9 +138,7 @@ function ask(random: Random, session: ClientHttp2Session, mayTunnel: boolean): C
   if (session.destroyed || session.closed) return undefined;
   const isTunnel = mayTunnel && session.remoteSettings.enableConnectProtocol && random.below(4) === 0;
   const method = random.weighted([['GET', 2] as const, ['POST', 3] as const, ['HEAD', 1] as const]);
-  const path = random.weighted(
-    ['/', '/never', '/drains', '/slow', '/file'].map((each) => [each, 1] as const),
-  );
+  const path = random.weighted(['/', '/never', '/drains', '/slow'].map((each) => [each, 1] as const));
   const stream = session.request(
     isTunnel
       ? { ':method': 'CONNECT', ':protocol': 'websocket', ':path': path }
