@@ -12,6 +12,8 @@ import { inspect } from 'node:util';
 import { cast, type Supervisor, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { listenError } from '#src/replica/servers/listen-error.js';
+import { places } from '#src/replica/servers/places.js';
 import { stopped } from '../support/failing.js';
 import { pidAt, upPids } from '../support/gate.js';
 import { downOf, fixture, killed, next, until } from '../support/helpers.js';
@@ -633,14 +635,25 @@ test('what only a broken replica asks is refused', async () => {
     // None: the socket does not arrive. One: it does, and is one too many.
     for (const free of [0, 1]) {
       limitDescriptors(pid, full + free);
-      const { error } = await listenIn(pid, { port: 0 });
+      const { error } = await listenIn(pid, { port: 0, host: undefined });
       assert.equal({ code: error?.code, syscall: error?.syscall }, { code: 'EMFILE', syscall: 'listen' });
-      assert.match(error?.message ?? '', /too many open files ::$/);
+      assert.is(error?.message, 'listen EMFILE: too many open files ::');
       limitDescriptors(pid, 1024);
     }
     const { address } = await listenIn(pid, { port: 0 });
     assert.is(Number(await answerOf(address.port)), pid);
   },
 );
+
+test('an error that has no name here is one all the same, and a number is given back once', () => {
+  const error = listenError(-99_999, { address: '127.0.0.1', port: 80, addressType: 4 });
+  assert.is(error.message, 'listen UNKNOWN: unknown error 127.0.0.1:80');
+  const place = { address: '127.0.0.1', port: 80, addressType: 4 };
+  const first = places.take(place);
+  first.free();
+  const second = places.take(place);
+  first.free(); // as a handle that is closed twice
+  assert.equal([first.index, second.index, places.take(place).index], [0, 0, 1]);
+});
 
 test.run();

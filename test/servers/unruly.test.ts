@@ -203,7 +203,9 @@ test("Node's time limits do not run while a request is held", async () => {
   waiting.get('/'); // nothing moves on it: the time limit of the socket
   uploading.send('POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n');
   uploading.send('.'.repeat(99_990)); // its body is not read: that of requests
-  await sleep(800);
+  const idle = await opened(port);
+  await until(() => idle.ended, 'the end of a connection on which nothing is held');
+  await sleep(400);
   assert.equal([waiting.received, uploading.received], ['', '']);
   await window.end();
   uploading.send('.'.repeat(10));

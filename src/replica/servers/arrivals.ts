@@ -48,9 +48,7 @@ class RequestArrival extends Arrival {
 
   override get waitsForClient(): boolean {
     if (this.carrier.socket === null) return false; // it waits for the answer before it (pipelining)
-    const { writableLength, writableEnded, writableFinished } = this.carrier;
-    const isUnread = writableLength > 0 || (writableEnded && !writableFinished);
-    return isAwaited(this.#request, this.#request.complete) || isUnread;
+    return isAwaited(this.#request, this.#request.complete) || this.carrier.writableLength > 0;
   }
 
   override giveUp(): void {

@@ -74,7 +74,7 @@ export class Connections {
   /** After `announceEnd`: whether one is left that may bring another request. */
   get isServing(): boolean {
     for (const { ending } of this.#open) if (ending?.isServing) return true;
-    const areHandshakesLate = performance.now() - (this.#endingSince ?? Infinity) > HANDSHAKE;
+    const areHandshakesLate = performance.now() - (this.#endingSince as number) > HANDSHAKE;
     return this.#encrypted.size > this.#secured.size && !areHandshakesLate;
   }
 
