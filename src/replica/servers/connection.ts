@@ -84,7 +84,7 @@ export class Connection implements Endable {
 
   /** Ends what is over, though no event has said so. */
   sweep(): void {
-    if (this.session !== undefined && this.arrivals.size > 0) readOn(this.socket);
+    if (this.session !== undefined && this.arrivals.size > 0) readOn(this.socket, this.session);
     for (const arrival of this.arrivals) if (arrival.isOver) arrival.end();
     for (const stream of this.leftOpen) if (stream.destroyed) this.leftOpen.delete(stream);
   }
@@ -98,10 +98,17 @@ export class Connection implements Endable {
 
 const LEAVES_FAILED_SESSIONS = Number.parseInt(process.versions.node, 10) === 20;
 
+/** Node's own socket below a net.Socket. */
+interface Handle {
+  readonly writeQueueSize: number;
+  readStart(): void;
+}
+
 /**
- * Node 20 leaves a session open that it has ended for an error of its client's, with all its streams, and reads no more: so it
- * would never see that the client has gone.
+ * Node 20 leaves a session open that it has ended for an error of its client's, with all its streams, and reads no more:
+ * so it would never see that the client has gone. Where it writes it does not read either; that is left alone.
  */
-function readOn(socket: Socket): void {
-  if (LEAVES_FAILED_SESSIONS) (socket as { _handle?: { readStart?(): void } })._handle?.readStart?.();
+function readOn(socket: Socket, { closed, destroyed }: ServerHttp2Session): void {
+  const { _handle: handle } = socket as { _handle?: Handle | null };
+  if (LEAVES_FAILED_SESSIONS && !closed && !destroyed && handle?.writeQueueSize === 0) handle.readStart();
 }
