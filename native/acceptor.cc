@@ -361,4 +361,14 @@ int duplicate(int fd) {
   return copy >= 0 ? copy : -errno;
 }
 
+bool has_peer_closed(int fd) {
+#ifdef POLLRDHUP
+  pollfd look = {fd, POLLRDHUP, 0};
+  return poll(&look, 1, 0) > 0;
+#else
+  char byte;
+  return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+#endif
+}
+
 }  // namespace ballermann

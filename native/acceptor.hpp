@@ -14,4 +14,8 @@ int listen_on(int fd, int backlog);
 // Another descriptor of the same socket, which no process that is started inherits; or the negative errno.
 int duplicate(int fd);
 
+// Whether the other side of a connection has closed it, or the half that it writes, though nobody has read
+// that yet.
+bool has_peer_closed(int fd);
+
 }  // namespace ballermann

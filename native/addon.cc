@@ -199,6 +199,10 @@ Napi::Value Duplicate(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), duplicate(info[0].As<Napi::Number>().Int32Value()));
 }
 
+Napi::Value HasPeerClosed(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), has_peer_closed(info[0].As<Napi::Number>().Int32Value()));
+}
+
 Napi::Object layout_object(Napi::Env env) {
   const std::pair<const char*, size_t> numbers[] = {
       {"version", kLayoutVersion},
@@ -281,6 +285,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("onSignal", Napi::Function::New<OnSignal>(env, "onSignal"));
   exports.Set("listen", Napi::Function::New<Listen>(env, "listen"));
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
+  exports.Set("hasPeerClosed", Napi::Function::New<HasPeerClosed>(env, "hasPeerClosed"));
   define_acceptor(env, exports);
   return exports;
 }

@@ -108,6 +108,8 @@ export interface Addon {
   listen(fd: number, backlog: number): number;
   /** Another descriptor of the same socket, which no process that is started inherits; or the negative errno. */
   duplicate(fd: number): number;
+  /** Whether the other side of a connection has closed it, or the half that it writes, though nobody has read that yet. */
+  hasPeerClosed(fd: number): boolean;
   readonly Acceptor: new (
     fd: number,
     listener: number,

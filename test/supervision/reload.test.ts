@@ -258,7 +258,11 @@ test('bad options are refused at once, and nothing happens', async () => {
   const before = supervisor.children();
   const rows: [options: unknown, code: string, message: RegExp][] = [
     [null, 'ERR_INVALID_ARG_TYPE', /^options must be an object; got null/],
-    [{ replicas: 2 }, 'ERR_INVALID_ARG_TYPE', /^options .*exec, env, args, maxUnavailable.*replicas/],
+    [
+      { replicas: 2 },
+      'ERR_INVALID_ARG_TYPE',
+      /^options\.replicas is no option; .*exec, env, args, maxUnavailable/,
+    ],
     [{ exec: 5 }, 'ERR_INVALID_ARG_TYPE', /^options\.exec .*got 5/],
     [{ exec: folder.at('none.js') }, 'ERR_OUT_OF_RANGE', /^options\.exec .*existing file.*none\.js/],
     [{ exec: folder.path }, 'ERR_OUT_OF_RANGE', /^options\.exec .*existing file/],

@@ -5,6 +5,7 @@
 
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { addon } from '../../memory/addon.js';
 import { type Endable, Ending, type Protocol, type Work } from './ending.js';
 
 const CONNECTION = Symbol('ballermann.connection');
@@ -25,6 +26,8 @@ export class Connection implements Endable {
   bytesSeen: number;
   /** Streams that are over and not closed, as the last sweep has found them: tunnels, and those whose body nobody reads any more. */
   readonly leftOpen = new Set<ServerHttp2Stream>();
+  /** At the last sweep. */
+  #hadPeerClosed = false;
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -84,9 +87,16 @@ export class Connection implements Endable {
 
   /** Ends what is over, though no event has said so. */
   sweep(): void {
-    if (this.session !== undefined && this.arrivals.size > 0) readOn(this.socket, this.session);
+    if (KEEPS_FAILED_SESSIONS && this.session !== undefined) this.#closeWithPeer();
     for (const arrival of this.arrivals) if (arrival.isOver) arrival.end();
     for (const stream of this.leftOpen) if (stream.destroyed) this.leftOpen.delete(stream);
+  }
+
+  /** Node has the time from one sweep to the next to see the end by itself. */
+  #closeWithPeer(): void {
+    const hasClosed = this.arrivals.size > 0 && hasPeerClosed(this.socket);
+    if (hasClosed && this.#hadPeerClosed) this.socket.destroy();
+    this.#hadPeerClosed = hasClosed;
   }
 
   /** It is closed, or not a connection of its own any more. */
@@ -96,19 +106,13 @@ export class Connection implements Endable {
   }
 }
 
-const LEAVES_FAILED_SESSIONS = Number.parseInt(process.versions.node, 10) === 20;
-
-/** Node's own socket below a net.Socket. */
-interface Handle {
-  readonly writeQueueSize: number;
-  readStart(): void;
-}
-
 /**
- * Node 20 leaves a session open that it has ended for an error of its client's, with all its streams, and reads no more:
- * so it would never see that the client has gone. Where it writes it does not read either; that is left alone.
+ * Node 20 keeps a session that it has ended for an error of its client's, with all its streams, and reads no more: so it never
+ * sees that the client has gone. To have it read on is no way: it asserts that it does not where it writes.
  */
-function readOn(socket: Socket, { closed, destroyed }: ServerHttp2Session): void {
-  const { _handle: handle } = socket as { _handle?: Handle | null };
-  if (LEAVES_FAILED_SESSIONS && !closed && !destroyed && handle?.writeQueueSize === 0) handle.readStart();
+const KEEPS_FAILED_SESSIONS = Number.parseInt(process.versions.node, 10) === 20;
+
+function hasPeerClosed(socket: Socket): boolean {
+  const { fd = -1 } = (socket as { _handle?: { readonly fd?: number } | null })._handle ?? {};
+  return fd >= 0 && addon().hasPeerClosed(fd);
 }
