@@ -25,10 +25,12 @@ function withCommand(command: string, ...args: string[]): typeof test | typeof t
   return isThere || process.env['CI'] ? test : test.skip;
 }
 
-function accepts(command: string, ...args: string[]): void {
+/** @returns all that it says. */
+function accepts(command: string, ...args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
   assert.is(error, undefined);
   assert.is(status, 0, `${stdout}${stderr}`);
+  return `${stdout}${stderr}`;
 }
 
 withCommand('systemd-analyze', '--version')('systemd takes the unit without a word', () => {
@@ -36,11 +38,7 @@ withCommand('systemd-analyze', '--version')('systemd takes the unit without a wo
   const [unit] = blocks('operations', 'ini') as [string];
   // It asks whether the program is there.
   writeFileSync(folder.at('app.service'), unit.replace('/usr/bin/node', process.execPath));
-  const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', folder.at('app.service')], {
-    encoding: 'utf8',
-  });
-  assert.is(`${stdout}${stderr}`, '');
-  assert.is(status, 0);
+  assert.is(accepts('systemd-analyze', 'verify', folder.at('app.service')), '');
 });
 
 withCommand('nginx', '-v')('nginx takes each configuration', () => {

@@ -9,7 +9,7 @@ import net, { connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { cast, type Supervisor, supervise } from 'ballermann';
+import { cast, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { listenError } from '#src/replica/servers/listen-error.js';
@@ -26,9 +26,12 @@ import {
   listenAll,
   listeners,
   listenIn,
+  opened,
   portOfAll,
   type State,
+  saidBy,
   spreadEvenly,
+  twoPids,
 } from '../support/listening.js';
 import { Folder, openFiles } from '../support/processes.js';
 
@@ -55,30 +58,11 @@ function limitDescriptors(pid: number, count: number): void {
   assert.is(status, 0, String(stderr));
 }
 
-function twoPids(supervisor: Supervisor): [number, number] {
-  const pids = upPids(supervisor);
-  return [pidAt(pids, 0), pidAt(pids, 1)];
-}
-
 async function refused(port: number): Promise<boolean> {
   return answerOf(port).then(
     () => false,
     (error) => error.code === 'ECONNREFUSED',
   );
-}
-
-/** Connections that are open and wait, in the backlog or served. */
-async function opened(port: number, count: number): Promise<Socket[]> {
-  const sockets = Array.from({ length: count }, () => connect(port, HOST));
-  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
-  for (const socket of sockets) socket.on('error', () => {}); // where the test has failed before it reads
-  return sockets;
-}
-
-async function saidBy(socket: Socket): Promise<number> {
-  let text = '';
-  for await (const part of socket) text += part;
-  return Number(text);
 }
 
 test('connections are spread evenly', async () => {

@@ -3,13 +3,13 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { applyWithin, balance, type Supervisor } from 'ballermann';
+import { applyWithin, balance } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { stopped } from '../support/failing.js';
-import { pidAt, upPids } from '../support/gate.js';
+import { upPids } from '../support/gate.js';
 import { killed, next, tally, until } from '../support/helpers.js';
 import {
   answers,
@@ -17,30 +17,14 @@ import {
   HOST,
   listeners,
   listenIn,
+  opened,
   portOfAll,
   type State,
+  saidBy,
   spreadEvenly,
+  twoPids,
 } from '../support/listening.js';
 import { Folder, later } from '../support/processes.js';
-
-function twoPids(supervisor: Supervisor): [number, number] {
-  const pids = upPids(supervisor);
-  return [pidAt(pids, 0), pidAt(pids, 1)];
-}
-
-/** Connections that are open and wait, in the backlog or served. */
-async function opened(port: number, count: number): Promise<Socket[]> {
-  const sockets = Array.from({ length: count }, () => connect(port, HOST));
-  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
-  for (const socket of sockets) socket.on('error', () => {}); // where the test has failed before it reads
-  return sockets;
-}
-
-async function saidBy(socket: Socket): Promise<number> {
-  let text = '';
-  for await (const part of socket) text += part;
-  return Number(text);
-}
 
 /** Gives a replica `count` messages that it finishes when the file is there. */
 function fill(folder: Folder, pid: number, count: number, gate: string): Promise<unknown> {

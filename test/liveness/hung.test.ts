@@ -1,19 +1,12 @@
 /** Replicas whose event loop does not turn: out of rotation, back again, killed where that is asked for. */
 
 import { readFileSync } from 'node:fs';
-import {
-  balance,
-  call,
-  type HungEvent,
-  type Supervisor,
-  type SupervisorOptions,
-  supervise,
-} from 'ballermann';
+import { balance, call, type SupervisorOptions, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { replicaOf } from '#src/primary/replicas/registry.js';
 import { ownSegment } from '#src/primary/replicas/slots.js';
-import { stopped } from '../support/failing.js';
+import { block, SHORT, stoppedIdle, storyOf, told } from '../support/blocking.js';
 import { gated, hold, noted, pidAt, release, Thread, upPids } from '../support/gate.js';
 import {
   downOf,
@@ -27,50 +20,6 @@ import {
   until,
 } from '../support/helpers.js';
 import { Folder, later } from '../support/processes.js';
-
-/** Limits that a test does not wait for long, and that a busy machine does not reach by itself. */
-const SHORT = 200; // ms
-
-/** Everything that the supervisor tells from now on of loops that do not turn: the events' names, by pid. */
-function storyOf(supervisor: Supervisor): { of(pid: number): string[] } {
-  const story: [pid: number, name: string][] = [];
-  for (const name of ['blocked', 'unblocked', 'hung'] as const)
-    supervisor.on(name, ({ pid }: HungEvent) => story.push([pid, name]));
-  return { of: (pid) => story.filter(([whose]) => whose === pid).map(([, name]) => name) };
-}
-
-/** A call that has a replica's event loop stand still until `end`; resolves when that has begun. */
-async function block(folder: Folder, pid: number): Promise<{ end(): void; reply: Promise<unknown> }> {
-  const file = `${pid}-${Math.random()}`;
-  const reply = later(call(pid, { op: 'block', file: folder.at(file) }, { timeout: 60_000 }));
-  await until(() => folder.has(`${file}.begun`), `replica ${pid} to be busy`);
-  return { end: () => folder.open(file), reply };
-}
-
-/** The next event of that name for that pid. */
-function told(
-  supervisor: Supervisor,
-  name: 'blocked' | 'unblocked' | 'hung',
-  pid: number,
-): Promise<HungEvent> {
-  let seen: HungEvent | undefined;
-  const note = (event: HungEvent): void => {
-    if (event.pid === pid) seen ??= event;
-  };
-  supervisor.on(name, note);
-  const event = until(() => seen, `'${name}' of ${pid}`).finally(() => supervisor.off(name, note));
-  return later(event as Promise<HungEvent>);
-}
-
-/** The same, while its event loop waits for work. */
-async function stoppedIdle(pid: number): Promise<void> {
-  await until(async () => {
-    await stopped(pid);
-    if (replicaOf(pid).look().busySince === 0n) return true;
-    process.kill(pid, 'SIGCONT');
-    return false;
-  }, `${pid} to be stopped in its poll`);
-}
 
 test('a replica in a busy loop gets nothing new until its loop turns again', async () => {
   using folder = new Folder();

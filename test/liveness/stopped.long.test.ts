@@ -1,58 +1,14 @@
 /** Replicas, and primaries, that are stopped or busy for longer than any limit: who is told what, and who is killed. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { balance, call, type HungEvent, ping, type Supervisor } from 'ballermann';
+import { balance, call, ping } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { replicaOf } from '#src/primary/replicas/registry.js';
+import { block, SHORT, stoppedIdle, storyOf, told } from '../support/blocking.js';
 import { stopped } from '../support/failing.js';
 import { gated, hold, noted, release, upPids } from '../support/gate.js';
 import { downOf, times, until } from '../support/helpers.js';
-import { Diary, Folder, later, Primary, stateOf } from '../support/processes.js';
-
-/** Limits that a test does not wait for long, and that a busy machine does not reach by itself. */
-const SHORT = 200; // ms
-
-/** Everything that the supervisor tells from now on of loops that do not turn: the events' names, by pid. */
-function storyOf(supervisor: Supervisor): { of(pid: number): string[] } {
-  const story: [pid: number, name: string][] = [];
-  for (const name of ['blocked', 'unblocked', 'hung'] as const)
-    supervisor.on(name, ({ pid }: HungEvent) => story.push([pid, name]));
-  return { of: (pid) => story.filter(([whose]) => whose === pid).map(([, name]) => name) };
-}
-
-/** A call that has a replica's event loop stand still until `end`; resolves when that has begun. */
-async function block(folder: Folder, pid: number): Promise<{ end(): void; reply: Promise<unknown> }> {
-  const file = `${pid}-${Math.random()}`;
-  const reply = later(call(pid, { op: 'block', file: folder.at(file) }, { timeout: 60_000 }));
-  await until(() => folder.has(`${file}.begun`), `replica ${pid} to be busy`);
-  return { end: () => folder.open(file), reply };
-}
-
-/** The next event of that name for that pid. */
-function told(
-  supervisor: Supervisor,
-  name: 'blocked' | 'unblocked' | 'hung',
-  pid: number,
-): Promise<HungEvent> {
-  let seen: HungEvent | undefined;
-  const note = (event: HungEvent): void => {
-    if (event.pid === pid) seen ??= event;
-  };
-  supervisor.on(name, note);
-  const event = until(() => seen, `'${name}' of ${pid}`).finally(() => supervisor.off(name, note));
-  return later(event as Promise<HungEvent>);
-}
-
-/** The same, while its event loop waits for work. */
-async function stoppedIdle(pid: number): Promise<void> {
-  await until(async () => {
-    await stopped(pid);
-    if (replicaOf(pid).look().busySince === 0n) return true;
-    process.kill(pid, 'SIGCONT');
-    return false;
-  }, `${pid} to be stopped in its poll`);
-}
+import { Diary, Folder, Primary, stateOf } from '../support/processes.js';
 
 test('a stopped replica (SIGSTOP) is noticed by what it does not take', async () => {
   using folder = new Folder();

@@ -1,8 +1,9 @@
 /** Talks to replicas of fixtures/listening.mjs, and connects to their servers. */
 
-import { connect, type NetConnectOpts } from 'node:net';
+import { once } from 'node:events';
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { call, type Supervisor, type SupervisorOptions } from 'ballermann';
-import { upPids } from './gate.js';
+import { pidAt, upPids } from './gate.js';
 import { fixture, spread, start } from './helpers.js';
 
 /** What came of a `listen` in a replica. */
@@ -92,4 +93,25 @@ export async function answers(port: number, count: number, together = 16): Promi
   };
   await Promise.all(Array.from({ length: together }, client));
   return pids;
+}
+
+/** The pids of the first two replicas that are up. */
+export function twoPids(supervisor: Supervisor): [number, number] {
+  const pids = upPids(supervisor);
+  return [pidAt(pids, 0), pidAt(pids, 1)];
+}
+
+/** Connections that are open and wait, in the backlog or served. */
+export async function opened(port: number, count: number): Promise<Socket[]> {
+  const sockets = Array.from({ length: count }, () => connect(port, HOST));
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  for (const socket of sockets) socket.on('error', () => {}); // where the test has failed before it reads
+  return sockets;
+}
+
+/** The pid that a server says on that connection. */
+export async function saidBy(socket: Socket): Promise<number> {
+  let text = '';
+  for await (const part of socket) text += part;
+  return Number(text);
 }
