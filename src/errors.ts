@@ -128,13 +128,14 @@ export function poolRefusal(
 }
 
 export function noSuchPool(name: unknown): BallermannError {
-  return new BallermannError('ERR_NO_SUCH_POOL', `no pool is named ${nameOf(name)}`);
+  const named =
+    typeof name === 'string' ? `${JSON.stringify(name)}: make it with balance(), in the primary` : show(name); // what can be no name
+  return new BallermannError('ERR_NO_SUCH_POOL', `no pool is named ${named}`);
 }
 
-/** With what to do about it, where it can be a name. */
-function nameOf(name: unknown): string {
-  if (typeof name !== 'string') return show(name);
-  return `${JSON.stringify(name)}: make it with balance(), in the primary`;
+/** Of whom a message is for, in an error text. */
+export function targetName(target: string | number): string {
+  return typeof target === 'string' ? `pool '${target}'` : `pid ${target}`;
 }
 
 export function noSuchReplica(pid: number): BallermannError {

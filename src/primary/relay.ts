@@ -1,7 +1,7 @@
 /** Calls, casts and pings that replicas ask for: the primary makes them and sends the answers back. */
 
 import type { RequestEntry } from '../channel/protocol.js';
-import { BallermannError, toErrorData } from '../errors.js';
+import { BallermannError, targetName, toErrorData } from '../errors.js';
 import { pools } from './pools/pools.js';
 import { type Caller, type Message, nobody } from './replicas/message.js';
 import { send } from './replicas/messaging.js';
@@ -51,8 +51,7 @@ function request(
 
 /** A cast of the replica's, which has not waited to hear of it. */
 function lost({ pid }: ReplicaProcess, target: string | number, cause: unknown): BallermannError {
-  const to = typeof target === 'string' ? `pool '${target}'` : `pid ${target}`;
-  const text = `the cast of replica ${pid} to ${to} was not sent: ${toErrorData(cause).message}`;
+  const text = `the cast of replica ${pid} to ${targetName(target)} was not sent: ${toErrorData(cause).message}`;
   const code = cause instanceof BallermannError ? cause.code : 'ERR_PROTOCOL';
   return new BallermannError(code, text, { cause, pid });
 }

@@ -6,7 +6,7 @@ import { type Codec, type Payload, unreadableReply } from '../../channel/codec.j
 import { clearLimit, type Expiring, type Limit, setLimit } from '../../channel/deadlines.js';
 import { ENTRY_WEIGHT, fixed, type Outbox } from '../../channel/outbox.js';
 import type { RequestKind, ToPrimary } from '../../channel/protocol.js';
-import { BallermannError, type ErrorData, fromPrimary } from '../../errors.js';
+import { BallermannError, type ErrorData, fromPrimary, targetName } from '../../errors.js';
 import type { CheckedCallOptions } from '../../options.js';
 
 /**
@@ -84,7 +84,7 @@ export class Requests {
     const entry: ToPrimary = value === undefined ? request : [...request, value];
     const failed = (error: unknown): void => {
       if (kind !== 'cast') this.#pending.get(id)?.reject(error);
-      else console.error(`ballermann: a cast to ${nameOf(target)} cannot be written and is lost:`, error);
+      else console.error(`ballermann: a cast to ${targetName(target)} cannot be written and is lost:`, error);
     };
     if (this.#outbox.push(fixed(entry, weight + ENTRY_WEIGHT, failed))) return;
     throw new BallermannError(
@@ -92,10 +92,6 @@ export class Requests {
       'too many messages wait for the primary, which does not read them fast enough',
     );
   }
-}
-
-function nameOf(target: string | number): string {
-  return typeof target === 'string' ? `pool '${target}'` : `pid ${target}`;
 }
 
 /** What was asked of whom, for an error. */
@@ -140,7 +136,7 @@ class PendingRequest implements Expiring {
 
   expire(): void {
     const { kind, target } = this.#what;
-    const text = `no answer to the ${kind} to ${nameOf(target)} within ${this.#timeout} ms: the primary has not replied; its event loop may be blocked`;
+    const text = `no answer to the ${kind} to ${targetName(target)} within ${this.#timeout} ms: the primary has not replied; its event loop may be blocked`;
     this.#cancel(new BallermannError('ERR_TIMEOUT', text));
   }
 
