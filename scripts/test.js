@@ -106,9 +106,14 @@ function countTests(output) {
   };
 }
 
-/** The names of the failed tests, as uvu prints them above each reason. */
+/** The failed tests, each on one line with what uvu says of it: of a run elsewhere often no more is kept. */
 function failedTests(output) {
-  return [...stripVTControlCharacters(output).matchAll(/^ {3}FAIL .*$/gm)].map(([line]) => line.trim());
+  const failures = stripVTControlCharacters(output).matchAll(/^ {3}(FAIL .*)\n((?: {4}.*\n|\n)*)/gm);
+  return [...failures].map(([, name, details]) => {
+    const said = details.split(/^ +at /m)[0].replace(/\s+/g, ' ').trim();
+    const place = /[^/]+\.test\.js:\d+:\d+/.exec(details);
+    return `${name}: ${said.slice(0, 500)}${place === null ? '' : ` (${place})`}`;
+  });
 }
 
 function report({ file, output, problems, passed, failed, skipped, seconds }) {

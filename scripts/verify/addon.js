@@ -9,7 +9,7 @@ export const packages = ['g++', 'make', 'python3'];
 
 /** Compiled test files: those that use the segment most, in primary, replicas and worker threads. */
 const TESTS = {
-  short: ['memory/ring', 'memory/segment', 'memory/rotation', 'pools/death', 'memory/hostile-memory'],
+  short: ['memory/ring', 'memory/segment', 'memory/rotation', 'pools/death', 'memory/hostile-memory.long'],
   long: [
     'memory/ring',
     'memory/segment',
@@ -20,7 +20,7 @@ const TESTS = {
     'replicas/calls',
     'supervision/restart',
     'supervision/shutdown',
-    'memory/hostile-memory',
+    'memory/hostile-memory.long',
     'listening/listening',
     'servers/servers',
     'liveness/hung',
