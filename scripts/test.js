@@ -110,7 +110,10 @@ function countTests(output) {
 function failedTests(output) {
   const failures = stripVTControlCharacters(output).matchAll(/^ {3}(FAIL .*)\n((?: {4}.*\n|\n)*)/gm);
   return [...failures].map(([, name, details]) => {
-    const said = details.split(/^ +at /m)[0].replace(/\s+/g, ' ').trim();
+    const said = details
+      .split(/^ +at /m)[0]
+      .replace(/\s+/g, ' ')
+      .trim();
     const place = /[^/]+\.test\.js:\d+:\d+/.exec(details);
     return `${name}: ${said.slice(0, 500)}${place === null ? '' : ` (${place})`}`;
   });

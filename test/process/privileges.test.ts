@@ -32,7 +32,9 @@ const hasDropped = (pid: number): boolean => ids(pid).includes(65_534);
  */
 const hasSettled = (pid: number): boolean =>
   hasDropped(pid) &&
-  readdirSync(`/proc/${pid}/task`).every((thread) => Number(thread) === pid || stateOf(Number(thread)) === 'S');
+  readdirSync(`/proc/${pid}/task`).every(
+    (thread) => Number(thread) === pid || stateOf(Number(thread)) === 'S',
+  );
 
 /** One replica does what each message says. */
 async function dropping(messages: object[], isStopped: boolean): Promise<void> {
