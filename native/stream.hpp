@@ -87,17 +87,16 @@ class Writer {
     return bytes_of(payload());
   }
 
-  // Makes the reserved place longer, where it is or elsewhere in the stream, with what it holds.
+  // Makes the reserved place longer, where it is or elsewhere in the stream, with what it holds. A place can
+  // be had where has_room() says so.
   // @return null where that cannot be; the reserved place stays as it is.
   uint8_t* grow(uint32_t length) {
-    if (reserved_ == 0 || length > kMaxFrameBytes || !look()) return nullptr;
-    uint64_t at = at_;
-    if (span_of(length) > to_end_of(at)) at += to_end_of(at);
-    if (at + span_of(length) - head_ > kStreamBytes) return nullptr;
+    const uint64_t at = reserved_ == 0 ? kNowhere : place(length);
+    if (at == kNowhere) return nullptr;
     const Cell* old = payload();
     const uint64_t cells = reserved_ / kCellBytes - 1;
     reserve_at(at, length);
-    if (payload() != old) std::copy_n(old, cells, payload());
+    if (payload() != old) std::copy_n(old, cells, payload());  // one lies before the tail, the other after it
     return bytes_of(payload());
   }
 

@@ -1,5 +1,6 @@
 /**
- * Verifies the ring, the window and whose turn it is to accept by machine; what each check proves, and what not, is in docs/verification.md.
+ * Verifies the ring, the window, the streams of a channel and whose turn it is to accept by machine; what each check
+ * proves, and what not, is in docs/verification.md.
  *
  *   node scripts/verify.js [--long] [--only NAME ...]
  *
@@ -22,7 +23,9 @@ import * as stress from './verify/stress.js';
 
 const checks = [
   { name: 'relacy', part: relacy, work: relacy.checkRing },
-  { name: 'relacy-mutants', part: relacy, work: relacy.checkMutants },
+  { name: 'relacy-mutants', part: relacy, work: relacy.checkRingMutants },
+  { name: 'stream-relacy', part: relacy, work: relacy.checkStream },
+  { name: 'stream-relacy-mutants', part: relacy, work: relacy.checkStreamMutants },
   { name: 'gate', part: gate, work: gate.checkGate },
   { name: 'gate-mutants', part: gate, work: gate.checkGateMutants },
   { name: 'model', part: model, work: model.checkModel },

@@ -1,9 +1,10 @@
-/** Point 1: the ring itself under Relacy, and weakened variants of it that must be caught. */
+/** Point 1: the ring and the streams of a channel under Relacy as they are, and weakened variants that must be caught. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { mutants, scenarios } from '../../test/native/relacy/scenarios.js';
+import * as ringScenarios from '../../test/native/relacy/scenarios.js';
+import * as streamScenarios from '../../test/native/relacy/stream.js';
 import { inParallel } from '../lib/in-parallel.js';
-import { deriveSmallRing } from './derive.js';
+import { deriveSmallRing, deriveSmallStream, writeSmall } from './derive.js';
 import { catchEach } from './mutants.js';
 import { attempt, run } from './process.js';
 
@@ -13,13 +14,24 @@ const QUICK = '-O0';
 
 export const packages = ['g++', 'relacy-dev'];
 
-/** Every scenario of the ring as it is: none may fail. */
-export async function checkRing({ root, out, long }) {
+/** What is checked: the file of its scenarios, which of them there are and the mutants that they see. */
+const ring = { name: 'relacy', source: 'scenarios', derive: deriveSmallRing, ...ringScenarios };
+const stream = { name: 'stream', source: 'stream', derive: deriveSmallStream, ...streamScenarios };
+
+export const checkRing = (context) => check(context, ring);
+export const checkRingMutants = (context) => checkMutants(context, ring);
+export const checkStream = (context) => check(context, stream);
+export const checkStreamMutants = (context) => checkMutants(context, stream);
+
+/** Every scenario of the header as it is: none may fail. */
+async function check({ root, out, long }, subject) {
+  const { name: part, scenarios } = subject;
   const form = long ? 1 : 0;
   await precompile(root, out, OPTIMISED);
   const halves = [0, 1].map((half) => scenarios.filter((_, index) => index % 2 === half));
   const results = await inParallel(2, halves, async (half) => {
-    const program = await compile(root, join(out, `relacy-${halves.indexOf(half)}`), OPTIMISED, half);
+    const directory = join(out, `${part}-${halves.indexOf(half)}`);
+    const program = await compile(root, directory, OPTIMISED, subject, half);
     const lines = [];
     for (const { name, bound, random } of half) {
       const { output, ok } = await attempt(program, [name, `${bound[form]}`, `${random[form]}`], {
@@ -41,11 +53,12 @@ export async function checkRing({ root, out, long }) {
 }
 
 /** Every weakened variant: all must be caught. */
-export async function checkMutants({ root, out }) {
+async function checkMutants({ root, out }, subject) {
   await precompile(root, out, QUICK);
-  return catchEach(mutants, async (mutant) => {
-    const wanted = scenarios.filter(({ name }) => mutant.scenarios.includes(name));
-    const program = await compile(root, join(out, `mutant-${mutant.name}`), QUICK, wanted, mutant);
+  return catchEach(subject.mutants, async (mutant) => {
+    const wanted = subject.scenarios.filter(({ name }) => mutant.scenarios.includes(name));
+    const directory = join(out, `${subject.name}-mutant-${mutant.name}`);
+    const program = await compile(root, directory, QUICK, subject, wanted, mutant);
     for (const { name } of wanted) {
       const { output, code } = await attempt(program, [name, '2', '100000'], { seconds: 480 });
       if (code === 1)
@@ -68,10 +81,10 @@ async function precompile(root, out, level) {
   await run('g++', [...flags(level), '-x', 'c++-header', header, '-o', join(directory, 'checked.hpp.gch')]);
 }
 
-async function compile(root, directory, level, wanted, mutant) {
+async function compile(root, directory, level, subject, wanted, mutant) {
   mkdirSync(directory, { recursive: true });
-  deriveSmallRing(root, directory, wanted, mutant);
-  const source = join(root, 'test', 'native', 'relacy', 'scenarios.cc');
+  writeSmall(directory, subject.derive(root, mutant), wanted);
+  const source = join(root, 'test', 'native', 'relacy', `${subject.source}.cc`);
   const program = join(directory, 'scenarios');
   const define = mutant?.define === undefined ? [] : [`-D${mutant.define}`];
   const include = [

@@ -1,4 +1,5 @@
-// std::atomic look-alikes on top of Relacy, so that native/ring.hpp runs under it as it is written.
+// std::atomic look-alikes on top of Relacy, so that native/ring.hpp and native/stream.hpp run under it as
+// they are written.
 //
 // Relacy executes one thread at a time and chooses, at every atomic operation, who goes on, whether a weak
 // swap fails, and which of the values that the C++ memory model allows a load sees. What it lacks is a load
@@ -166,6 +167,21 @@ class atomic {
 
  private:
   mutable rl::atomic<T> value_;
+};
+
+// Memory of which a scenario must never read and write, or write twice, at the same time; nor read what was
+// never written.
+class Cell {
+ public:
+  uint64_t load(Where where = Where::current()) const { return value_(info_of(where)); }
+  Cell& operator=(uint64_t value) {
+    value_(info_of(Where::current())) = value;
+    return *this;
+  }
+  Cell& operator=(const Cell& other) { return *this = other.load(); }
+
+ private:
+  rl::var<uint64_t> value_;
 };
 
 inline void atomic_thread_fence(std::memory_order order, Where where = Where::current()) {
