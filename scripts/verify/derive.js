@@ -47,8 +47,15 @@ export function deriveSmallStream(root, mutant) {
   return { 'channel_layout.hpp': layout, 'stream.hpp': stream };
 }
 
+/** The same with real atomics, and streams that are short, but hold some pages. */
+export function deriveShortStream(root) {
+  let layout = withSize(native(root, 'channel_layout.hpp'), 'kStreamBytes', 64 << 10);
+  layout = withSize(layout, 'kWarmBytes', 1 << 10);
+  return { 'channel_layout.hpp': layout, 'stream.hpp': native(root, 'stream.hpp') };
+}
+
 /** @param files as one of the above gave them; they go into `small/` of `directory`, which is to be compiled with -I. */
-export function writeSmall(directory, files, scenarios) {
+export function writeSmall(directory, files, scenarios = []) {
   const small = join(directory, 'small');
   mkdirSync(small, { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(small, name), text);
@@ -67,22 +74,17 @@ function withCheckedAtomics(text) {
 }
 
 function withSize(text, name, size) {
-  const constant = new RegExp(`inline constexpr (uint32_t|uint64_t) ${name} = [^;]+;`);
+  const constant = new RegExp(`inline constexpr (?:uint32_t|uint64_t) ${name} = [^;]+;`);
   return replaceOnce(text, constant, `inline constexpr uint32_t ${name} = ${size};`);
 }
 
 function replaceOnce(text, what, by) {
-  const found =
-    text.match(what instanceof RegExp ? new RegExp(what, 'g') : new RegExp(escaped(what), 'g')) ?? [];
-  if (found.length !== 1) throw new Error(`found ${found.length} times, expected once: ${what}`);
-  return text.replace(found[0], () => by);
+  const parts = text.split(what);
+  if (parts.length !== 2) throw new Error(`found ${parts.length - 1} times, expected once: ${what}`);
+  return parts.join(by);
 }
 
 function replaceAll(text, what, by) {
   if (!text.includes(what)) throw new Error(`not found: ${what}`);
   return text.replaceAll(what, by);
-}
-
-function escaped(text) {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }

@@ -1,6 +1,7 @@
 /** Point 4: what reads a segment, fuzzed. */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { deriveShortStream, writeSmall } from './derive.js';
 import { run } from './process.js';
 
 export const packages = ['g++', 'clang', 'libclang-rt'];
@@ -114,13 +115,53 @@ const seeds = {
       u32(7),
     ),
   },
+  stream: {
+    // Three frames, one in two pieces, each read; then as many written.
+    frames: bytes(
+      0,
+      0,
+      4,
+      u16(5),
+      4,
+      u16(0),
+      4,
+      u16(900),
+      6,
+      6,
+      6,
+      6,
+      8,
+      u32(40),
+      1,
+      1,
+      1,
+      8,
+      u32(4_000),
+      0,
+      u16(99),
+      1,
+      0,
+    ),
+    // Around the end: eight long frames, each read at once, a pad, and one more.
+    around: bytes(0, 0, ...Array.from({ length: 17 }, () => [4, u16(3_800), 6]).flat(), 5, 4, u16(10), 6, 6),
+    'tail ahead': bytes(0, 0, 0, u32(0xffff_fff8), u32(0xffff_ffff), 6, 0, u32(64), u32(0), 6),
+    'head ahead': bytes(0, 0, 8, u32(10), 1, 1, 1, 1, u32(4_096), u32(0), 8, u32(10), 1, 1, 1),
+    'frame too long': bytes(0, 0, 2, u32(0xffff_ffff), u32(1), 0, u16(100), 6, 6),
+    given: bytes(0, 0, 8, u32(9_000), 1, 1, 0, 9, 0, 10, 8, u32(100), 1, 1, 0, 11, u32(3), u16(60_000), 0),
+  },
 };
 
 export const fuzzAttach = (context) => fuzz(context, 'attach');
 export const fuzzRing = (context) => fuzz(context, 'ring');
 export const fuzzListener = (context) => fuzz(context, 'listener');
+export async function fuzzStream(context) {
+  const derived = join(context.out, 'fuzz-stream-headers');
+  writeSmall(derived, deriveShortStream(context.root));
+  return fuzz(context, 'stream', derived);
+}
 
-async function fuzz({ root, out, long }, name) {
+/** @param headers a folder of headers that it includes, besides its own. */
+async function fuzz({ root, out, long }, name, headers = join(root, 'native')) {
   const native = join(root, 'test', 'native');
   const program = join(out, `fuzz-${name}`);
   const corpus = join(out, `corpus-${name}`);
@@ -132,6 +173,8 @@ async function fuzz({ root, out, long }, name) {
     '-fno-sanitize-recover=all',
     '-I',
     join(native, 'fake'),
+    '-I',
+    headers,
     join(native, `fuzz_${name}.cc`),
     '-o',
     program,

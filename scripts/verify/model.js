@@ -1,4 +1,4 @@
-/** Point 2: the protocol of a window across processes, as a Promela model, and mutants of it that must be caught. */
+/** Point 2: protocols across processes as Promela models, and mutants of them that must be caught. */
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { inParallel } from '../lib/in-parallel.js';
@@ -8,10 +8,13 @@ import { attempt, run } from './process.js';
 export const packages = ['g++', 'spin'];
 
 /**
- * The properties of window.pml. Those of liveness need weak fairness: every process that can go on does. `small` is
- * for CI, where the whole search takes too long.
+ * The models. Properties of liveness need weak fairness: every process that can go on does. `small` is for CI, where the
+ * whole search takes too long; `large` for the long form.
  */
-const properties = {
+const window = { file: 'window.pml', large: ['-DCALLS=2'] };
+const channel = { file: 'channel.pml', large: ['-DMESSAGES=3', '-DSURPRISES=2'] };
+
+window.properties = {
   deadlock: { claim: undefined, fair: false, what: 'no deadlock' },
   airtight: {
     claim: 'airtight',
@@ -33,7 +36,7 @@ const properties = {
   },
 };
 
-const mutants = [
+window.mutants = [
   { name: 'LOOK_FIRST', what: 'the flag is looked at before the count', property: 'airtight' },
   { name: 'PING_OVERTAKES', what: 'a ping is answered before what was sent first', property: 'airtight' },
   { name: 'PING_DOES_NOT_DRAIN', what: 'a ping does not wait for transactions', property: 'airtight' },
@@ -53,11 +56,42 @@ const mutants = [
   },
 ];
 
-export async function checkModel({ root, out, long }) {
+channel.properties = {
+  asleep: { claim: undefined, fair: false, what: 'nobody sleeps for ever, and last words are received' },
+  progress: {
+    claim: 'progress',
+    fair: true,
+    what: 'each side sends and receives all, or is dead',
+    small: ['-DSURPRISES=0'],
+  },
+};
+
+channel.mutants = [
+  { name: 'LOOKS_FIRST', what: 'a side looks once more, then says that it sleeps', property: 'asleep' },
+  { name: 'NO_LOOK_FOR_ROOM', what: 'who sleeps for room does not look once more', property: 'asleep' },
+  { name: 'SAYS_DATA_ONLY', what: 'who sleeps for room says that it sleeps for data', property: 'asleep' },
+  { name: 'RINGS_FIRST', what: 'the look for a sleeper comes before the tail moves', property: 'asleep' },
+  { name: 'ROOM_NOT_RUNG', what: 'nobody rings for room', property: 'asleep' },
+  { name: 'RINGS_ONCE', what: 'room is rung for only when it becomes half', property: 'asleep' },
+  { name: 'CLEARS_AFTER_RING', what: 'a sleeper is taken back after it was rung', property: 'asleep' },
+  { name: 'TAKES_AND_FORGETS', what: 'a sleeper is taken back and not rung', property: 'asleep' },
+  { name: 'BELL_EMPTIED_LATE', what: 'a bell is emptied after the last look', property: 'asleep' },
+  { name: 'EXIT_NOT_SEEN', what: "the other's death wakes nobody", property: 'asleep' },
+  { name: 'EXIT_WITHOUT_DRAIN', what: "the other's death ends the reading", property: 'asleep' },
+];
+
+export const checkModel = (context) => check(context, window);
+export const checkModelMutants = (context) => checkMutants(context, window);
+export const checkChannelModel = (context) => check(context, channel);
+export const checkChannelModelMutants = (context) => checkMutants(context, channel);
+
+async function check({ root, out, long }, model) {
+  const { properties } = model;
   const results = await inParallel(long ? 1 : 2, Object.keys(properties), async (property) => {
-    const size = long ? ['-DCALLS=2'] : (properties[property].small ?? []);
+    const size = long ? model.large : (properties[property].small ?? []);
     const { errors, states } = await search(
       root,
+      model,
       join(out, `model-${property}`),
       size,
       property,
@@ -68,22 +102,22 @@ export async function checkModel({ root, out, long }) {
     );
     return errors;
   });
-  if (results.some((errors) => errors > 0)) throw new Error('the model breaks a property');
+  if (results.some((errors) => errors > 0)) throw new Error(`${model.file} breaks a property`);
   return `${results.length} properties hold`;
 }
 
-export async function checkModelMutants({ root, out }) {
-  return catchEach(mutants, async ({ name, property }) => {
-    const { errors } = await search(root, join(out, `model-${name}`), [`-D${name}`], property, 480);
+async function checkMutants({ root, out }, model) {
+  return catchEach(model.mutants, async ({ name, property }) => {
+    const { errors } = await search(root, model, join(out, `model-${name}`), [`-D${name}`], property, 480);
     return errors > 0 ? property : undefined;
   });
 }
 
-async function search(root, directory, defines, property, seconds) {
+async function search(root, { file, properties }, directory, defines, property, seconds) {
   const { claim, fair } = properties[property];
   mkdirSync(directory, { recursive: true });
-  copyFileSync(join(root, 'test', 'model', 'window.pml'), join(directory, 'window.pml'));
-  await run('spin', ['-a', ...defines, 'window.pml'], { cwd: directory });
+  copyFileSync(join(root, 'test', 'model', file), join(directory, file));
+  await run('spin', ['-a', ...defines, file], { cwd: directory });
   const kind = fair ? ['-DNFAIR=5'] : ['-DSAFETY'];
   if (claim === undefined) kind.push('-DNOCLAIM');
   await run('gcc', ['-O2', '-w', '-DCOLLAPSE', '-DVECTORSZ=2048', ...kind, '-o', 'pan', 'pan.c'], {

@@ -1,4 +1,4 @@
-/** Points 3 and 5: the ring under real concurrency, in threads and in processes, with sanitizers. */
+/** Points 3 and 5: the ring and a channel under real concurrency, in threads and in processes, with sanitizers. */
 import { join } from 'node:path';
 import { attempt, run } from './process.js';
 
@@ -34,8 +34,24 @@ export async function stressSpoiled(context) {
   return stress(context, 'memory', ['spoiled', context.long ? '60' : '5']);
 }
 
-async function stress(context, sanitizer, args) {
-  const program = await compile(context, 'stress', sanitizer);
+export async function channelThreadsTsan(context) {
+  return stress(context, 'thread', ['threads', context.long ? '500000' : '10000'], 'channel_stress');
+}
+
+export async function channelProcessesAsan(context) {
+  return stress(context, 'memory', ['processes', context.long ? '500000' : '50000'], 'channel_stress');
+}
+
+export async function channelProcesses(context) {
+  return stress(context, 'none', ['processes', context.long ? '5000000' : '200000'], 'channel_stress');
+}
+
+export async function channelSpoiled(context) {
+  return stress(context, 'memory', ['spoiled', context.long ? '60' : '5'], 'channel_stress');
+}
+
+async function stress(context, sanitizer, args, name = 'stress') {
+  const program = await compile(context, name, sanitizer);
   return (await run(program, args, { seconds: context.long ? 1_800 : 480 })).trim();
 }
 
