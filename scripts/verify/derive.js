@@ -47,10 +47,11 @@ export function deriveSmallStream(root, mutant) {
   return { 'channel_layout.hpp': layout, 'stream.hpp': stream };
 }
 
-/** The same with real atomics, and streams that are short, but hold some pages. */
+/** The same with real atomics, and streams that are short, but hold some pages of 1 KiB. */
 export function deriveShortStream(root) {
-  let layout = withSize(native(root, 'channel_layout.hpp'), 'kStreamBytes', 64 << 10);
+  let layout = withSize(native(root, 'channel_layout.hpp'), 'kStreamBytes', 8 << 10);
   layout = withSize(layout, 'kWarmBytes', 1 << 10);
+  layout = withSize(layout, 'kDataOffset', 1 << 10);
   return { 'channel_layout.hpp': layout, 'stream.hpp': native(root, 'stream.hpp') };
 }
 
@@ -74,7 +75,7 @@ function withCheckedAtomics(text) {
 }
 
 function withSize(text, name, size) {
-  const constant = new RegExp(`inline constexpr (?:uint32_t|uint64_t) ${name} = [^;]+;`);
+  const constant = new RegExp(`inline constexpr (?:uint32_t|uint64_t|size_t) ${name} = [^;]+;`);
   return replaceOnce(text, constant, `inline constexpr uint32_t ${name} = ${size};`);
 }
 

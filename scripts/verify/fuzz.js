@@ -116,9 +116,8 @@ const seeds = {
     ),
   },
   stream: {
-    // Three frames, one in two pieces, each read; then as many written.
+    // Three frames, each read; then some written.
     frames: bytes(
-      0,
       0,
       4,
       u16(5),
@@ -136,18 +135,37 @@ const seeds = {
       1,
       1,
       8,
-      u32(4_000),
+      u32(2_000),
       0,
       u16(99),
       1,
       0,
     ),
-    // Around the end: eight long frames, each read at once, a pad, and one more.
-    around: bytes(0, 0, ...Array.from({ length: 17 }, () => [4, u16(3_800), 6]).flat(), 5, 4, u16(10), 6, 6),
-    'tail ahead': bytes(0, 0, 0, u32(0xffff_fff8), u32(0xffff_ffff), 6, 0, u32(64), u32(0), 6),
-    'head ahead': bytes(0, 0, 8, u32(10), 1, 1, 1, 1, u32(4_096), u32(0), 8, u32(10), 1, 1, 1),
-    'frame too long': bytes(0, 0, 2, u32(0xffff_ffff), u32(1), 0, u16(100), 6, 6),
-    given: bytes(0, 0, 8, u32(9_000), 1, 1, 0, 9, 0, 10, 8, u32(100), 1, 1, 0, 11, u32(3), u16(60_000), 0),
+    // Around the end: three long frames, each read at once, a pad, and two more.
+    around: bytes(
+      0,
+      ...Array.from({ length: 3 }, () => [4, u16(2_600), 6]).flat(),
+      5,
+      4,
+      u16(10),
+      6,
+      4,
+      u16(2_000),
+      6,
+    ),
+    'at the end': bytes(
+      0,
+      ...Array.from({ length: 3 }, () => [4, u16(2_600), 6]).flat(),
+      2,
+      u32(2_000),
+      u32(1),
+      1,
+      6,
+    ),
+    'tail ahead': bytes(0, 0, u32(0xffff_fff8), u32(0xffff_ffff), 6, 0, u32(64), u32(0), 6),
+    'head ahead': bytes(0, 8, u32(10), 1, 1, 1, 1, u32(4_096), u32(0), 8, u32(10), 1, 1, 1),
+    'frame too long': bytes(0, 2, u32(0xffff_ffff), u32(1), 0, u16(100), 6, 6),
+    given: bytes(0, 8, u32(4_000), 1, 1, 0, 9, 0, 10, 8, u32(100), 1, 1, 0, 11, u32(3), u16(60_000), 0),
   },
 };
 
