@@ -147,7 +147,7 @@ class Writer {
   uint64_t place(uint32_t length) {
     if (length > kMaxFrameBytes || broken_) return kNowhere;
     const uint64_t span = span_of(length);
-    const bool warm = offset_of(tail_) + span <= kWarmBytes;
+    const bool warm = offset_of(tail_) + span < kWarmBytes;          // a pad may have to begin there
     if (warm && tail_ + span - head_ <= kStreamBytes) return tail_;  // by what is known, which is no less
     if (!look()) return kNowhere;
     const uint64_t room = kStreamBytes - (tail_ - head_);
@@ -208,7 +208,7 @@ class Reader {
     if (kind_of(word) == kPad) {
       const uint64_t pad = to_end_of(head_);
       if (word != frame_of(static_cast<uint32_t>(pad - kCellBytes), kPad, false)) return give_up();
-      if (pad == kStreamBytes || pad >= there) return give_up();
+      if (pad > there) return give_up();
       head_ += pad;
       there -= pad;
       word = read_once(data_[0]);

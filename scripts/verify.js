@@ -13,8 +13,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import './lib/exit-on-signals.js';
 import * as addon from './verify/addon.js';
+import * as examples from './verify/examples.js';
 import * as fuzz from './verify/fuzz.js';
-import * as gate from './verify/gate.js';
 import { install } from './verify/install.js';
 import * as model from './verify/model.js';
 import { killAll } from './verify/process.js';
@@ -26,8 +26,10 @@ const checks = [
   { name: 'relacy-mutants', part: relacy, work: relacy.checkRingMutants },
   { name: 'stream-relacy', part: relacy, work: relacy.checkStream },
   { name: 'stream-relacy-mutants', part: relacy, work: relacy.checkStreamMutants },
-  { name: 'gate', part: gate, work: gate.checkGate },
-  { name: 'gate-mutants', part: gate, work: gate.checkGateMutants },
+  { name: 'gate', part: examples, work: examples.checkGate },
+  { name: 'gate-mutants', part: examples, work: examples.checkGateMutants },
+  { name: 'stream-frames', part: examples, work: examples.checkStream },
+  { name: 'stream-frames-mutants', part: examples, work: examples.checkStreamMutants },
   { name: 'model', part: model, work: model.checkModel },
   { name: 'model-mutants', part: model, work: model.checkModelMutants },
   { name: 'channel-model', part: model, work: model.checkChannelModel },

@@ -4,9 +4,13 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { balance, call, type Selection, supervise } from 'ballermann';
 import { peer, workerFile } from '../peers.js';
+import { ADVANCED, BARE_ADVANCED, MANY } from './cases.js';
 import type { Message, Reply } from './messages.js';
 
 export const WORKERS = 2;
+
+/** The others have no time limit. On a busy machine a thousand large messages take their time. */
+const PATIENT = { timeout: 60_000 };
 
 export interface Contender {
   call(message: Message): Promise<Reply>;
@@ -15,9 +19,13 @@ export interface Contender {
 
 /** How each is started; the measurement begins with a warm-up, which also waits for workers that start late. */
 export const contenders: Readonly<Record<string, () => Promise<Contender>>> = {
-  ballermann: () => ballermann('round-robin'),
-  'ballermann (least-queue)': () => ballermann('least-queue'),
-  'bare send': bareSend,
+  ballermann: () => ballermann({}),
+  [ADVANCED]: () => ballermann({ serialization: 'advanced' }),
+  'ballermann (least-queue)': () => ballermann({ selection: 'least-queue' }),
+  [`ballermann, ${MANY} replicas`]: () => ballermann({ workers: MANY }),
+  'bare send': () => bareSend({}),
+  [BARE_ADVANCED]: () => bareSend({ serialization: 'advanced' }),
+  [`bare send, ${MANY} forks`]: () => bareSend({ workers: MANY }),
   poolifier,
   workerpool,
   'jest-worker': jestWorker,
@@ -25,18 +33,29 @@ export const contenders: Readonly<Record<string, () => Promise<Contender>>> = {
   'piscina (threads)': piscina,
 };
 
-async function ballermann(selection: Selection): Promise<Contender> {
+interface Settings {
+  readonly workers?: number;
+  readonly serialization?: 'json' | 'advanced';
+  readonly selection?: Selection;
+}
+
+async function ballermann({
+  workers = WORKERS,
+  serialization = 'json',
+  selection = 'round-robin',
+}: Settings): Promise<Contender> {
   const supervisor = await supervise({
     exec: new URL('./replica.js', import.meta.url),
-    replicas: WORKERS,
+    replicas: workers,
+    serialization,
   });
   await balance(supervisor, 'bench', { selection });
-  return { call: (message) => call<Reply>('bench', message), close: () => supervisor.close() };
+  return { call: (message) => call<Reply>('bench', message, PATIENT), close: () => supervisor.close() };
 }
 
 /** process.send to forks in turn, one message a call: what Node itself offers. */
-async function bareSend(): Promise<Contender> {
-  const forks = Array.from({ length: WORKERS }, () => fork(workerFile('bare')));
+async function bareSend({ workers = WORKERS, serialization = 'json' }: Settings): Promise<Contender> {
+  const forks = Array.from({ length: workers }, () => fork(workerFile('bare'), { serialization }));
   const waiting = new Map<number, (reply: Reply) => void>();
   let id = 0;
   for (const child of forks) {
@@ -50,7 +69,7 @@ async function bareSend(): Promise<Contender> {
       new Promise((resolve) => {
         id++;
         waiting.set(id, resolve);
-        (forks[id % WORKERS] as ChildProcess).send({ id, message });
+        (forks[id % workers] as ChildProcess).send({ id, message });
       }),
     close: () => Promise.all(forks.map(end)),
   };

@@ -2,19 +2,20 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Contender, contenders } from './contenders.js';
-import { drive } from './load.js';
-import { type CpuTask, cpu, echo } from './messages.js';
+import { type Driven, drive, driveFirst } from './load.js';
+import { type CpuTask, type Message, payloadOf, type Reply, type Sample } from './messages.js';
 
+/** What is to be sent, and how much of it. */
 export interface Order {
-  readonly inFlight: number;
-  /** Characters of an echo's text, or the CPU task. */
-  readonly content: number | CpuTask;
-  readonly leadIn: number;
-  readonly ms: number;
+  readonly sample: Sample;
+  readonly task: CpuTask;
+  readonly load:
+    | { readonly inFlight: number; readonly leadIn: number; readonly ms: number }
+    | { readonly first: number };
 }
 
-/** Replies a second, or the text of an error. */
-export type Answer = number | string;
+/** What was counted, µs a call of the first ones, or the text of an error. */
+export type Answer = Driven | number | string;
 
 const contender = await start(process.argv[2] as string);
 
@@ -34,11 +35,12 @@ async function start(name: string): Promise<Contender> {
   return found();
 }
 
-async function obey({ content, ...load }: Order): Promise<Answer> {
+async function obey({ sample, task, load }: Order): Promise<Answer> {
+  const call = (message: Message): Promise<Reply> => contender.call(message);
   try {
-    const payload = typeof content === 'number' ? echo(content) : cpu(content);
-    const { perSecond } = await drive((message) => contender.call(message), { ...load, payload });
-    return perSecond;
+    const payload = payloadOf(sample, task);
+    if ('first' in load) return await driveFirst(call, payload, load.first);
+    return await drive(call, { ...load, payload });
   } catch (error) {
     return String(error);
   }

@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { Figure } from './cases.js';
 import { answerOf } from './flat-out.js';
 import type { Answer, Order } from './host.js';
 
@@ -21,12 +22,14 @@ export class Hosted {
     return new Hosted(name, process);
   }
 
-  /** @returns replies a second. @throws Error at a wrong reply or where the contender fails. */
-  async measure(order: Order): Promise<number> {
+  /** @returns the figure. @throws Error at a wrong reply or where the contender fails. */
+  async measure(order: Order, figure: Figure): Promise<number> {
     this.#process.send(order);
     const answer = await answerOf<Answer>(this.#process);
+    if (typeof answer === 'string') throw new Error(`${this.name}: ${answer}`);
     if (typeof answer === 'number') return answer;
-    throw new Error(`${this.name}: ${answer}`);
+    if (figure === 'cpu' || figure === 'delay') return answer[figure];
+    return answer.perSecond;
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@
 export interface Message {
   readonly n: number;
   readonly text?: string;
+  readonly data?: Uint8Array;
   /** How long the worker is to be busy. */
   readonly turns?: number;
 }
@@ -10,6 +11,7 @@ export interface Message {
 export interface Reply {
   readonly n: number;
   readonly text?: string;
+  readonly data?: Uint8Array;
   readonly sum?: number;
 }
 
@@ -17,6 +19,18 @@ export interface Reply {
 export interface CpuTask {
   readonly turns: number;
   readonly sum: number;
+}
+
+/** What a message carries: so many characters, so many bytes, or the CPU task. */
+export type Sample =
+  | { readonly sort: 'text'; readonly length: number }
+  | { readonly sort: 'buffer'; readonly length: number }
+  | { readonly sort: 'cpu' };
+
+/** @param task the CPU task, for samples of it. */
+export function payloadOf(sample: Sample, task: CpuTask): Payload {
+  if (sample.sort === 'cpu') return cpu(task);
+  return sample.sort === 'text' ? echo(sample.length) : buffer(sample.length);
 }
 
 /** Sorts of messages, each with its check. */
@@ -33,6 +47,22 @@ export function echo(length: number): Payload {
     make: (n) => ({ n, text }),
     check(n, reply) {
       if (reply.n !== n || reply.text !== text) throw wrong(n, reply);
+    },
+  };
+}
+
+/** A buffer of so many bytes. Looking at each of them would take longer than some need to send it: every 4 KiB one. */
+function buffer(length: number): Payload {
+  const data = Buffer.from(Uint8Array.from({ length }, (_, i) => i * 31 + (i >> 12) * 7));
+  const isRight = (got: unknown): boolean => {
+    if (!(got instanceof Uint8Array) || got.length !== length) return false;
+    for (let i = length - 1; i >= 0; i -= 4096) if (got[i] !== data[i]) return false;
+    return true;
+  };
+  return {
+    make: (n) => ({ n, data }),
+    check(n, reply) {
+      if (reply.n !== n || !isRight(reply.data)) throw wrong(n, reply);
     },
   };
 }

@@ -2,9 +2,9 @@
 
 import { medianRatio, spread, threeDigits, verdictOf } from '../figures.js';
 import { table } from '../tables.js';
-import { type Case, FLAT_OUT, targets } from './cases.js';
+import { type Case, type Figure, FLAT_OUT, MANY, type Target, targets } from './cases.js';
 
-/** Replies a second in each round. */
+/** The figure of each round. */
 export interface Series {
   readonly name: string;
   readonly rounds: readonly number[];
@@ -15,15 +15,25 @@ export interface Measured {
   readonly series: readonly Series[];
 }
 
-export function report({ case: { name, inFlight }, series }: Measured, markdown: boolean): string {
-  const isCpu = series.some((one) => one.name === FLAT_OUT);
-  const peers = ['poolifier', 'bare send', ...(isCpu ? [FLAT_OUT] : [])];
-  const head = [`${name}, ${inFlight.toLocaleString('en-US')} in flight`, 'calls/s', 'lowest to highest'];
-  if (inFlight === 1) head.push('round trip, µs');
+/** How a figure is called in a table's head. */
+const HEADS = {
+  rate: 'calls/s',
+  cpu: 'µs of CPU a call',
+  delay: 'late at p99, ms',
+  first: 'µs a call',
+} as const satisfies Record<Figure, string>;
+
+export function report({ case: { name, inFlight, figure }, series }: Measured, markdown: boolean): string {
+  const peers = ['poolifier', 'bare send', `bare send, ${MANY} forks`, FLAT_OUT].filter((peer) =>
+    series.some((one) => one.name === peer),
+  );
+  const showsTime = figure === 'rate' && inFlight === 1;
+  const head = [`${name}, ${inFlight.toLocaleString('en-US')} in flight`, HEADS[figure], 'lowest to highest'];
+  if (showsTime) head.push('round trip, µs');
   const rows = series.map((one) => {
     const { median, min, max } = spread(one.rounds);
     const row = [one.name, threeDigits(median), `${threeDigits(min)} to ${threeDigits(max)}`];
-    if (inFlight === 1) row.push(threeDigits(1e6 / median));
+    if (showsTime) row.push(threeDigits(1e6 / median));
     return [...row, ...peers.map((peer) => threeDigits(ratio(one, series, peer)))];
   });
   return table([...head, ...peers.map((peer) => `x ${peer}`)], rows, markdown);
@@ -31,16 +41,23 @@ export function report({ case: { name, inFlight }, series }: Measured, markdown:
 
 export function verdicts(results: readonly Measured[], markdown: boolean): string {
   const rows = targets.map((target) => {
-    const result = results.find(
-      (one) => one.case.name === target.name && one.case.inFlight === target.inFlight,
-    );
-    const ours = result?.series.find(({ name }) => name === 'ballermann');
-    const reached =
-      ours === undefined || result === undefined ? Number.NaN : ratio(ours, result.series, target.peer);
-    const shown = target.ratio < 1 && target.inFlight === 1 ? 1 / reached : reached;
-    return [target.text, threeDigits(shown), verdictOf(reached, reached >= target.ratio)];
+    const reached = reachedOf(target, results);
+    const { atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY } = target;
+    return [target.text, threeDigits(reached), verdictOf(reached, reached >= atLeast && reached <= atMost)];
   });
   return table(['target', 'ratio', ''], rows, markdown);
+}
+
+/** @returns the ratio that the target is about; NaN where it was not measured. */
+function reachedOf(
+  { name, inFlight, ours = 'ballermann', peer, atMost }: Target,
+  results: readonly Measured[],
+): number {
+  const result = results.find((one) => one.case.name === name && one.case.inFlight === inFlight);
+  const own = result?.series.find((one) => one.name === ours);
+  if (own === undefined || result === undefined) return Number.NaN;
+  const reached = ratio(own, result.series, peer);
+  return atMost !== undefined && result.case.figure === 'rate' ? 1 / reached : reached; // of the time, then
 }
 
 /** To a peer in the same round; the median. */
