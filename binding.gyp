@@ -7,6 +7,7 @@
         'native/acceptor.cc',
         'native/hang_report.cc',
         'native/loop_clock.cc',
+        'native/memory_file.cc',
         'native/old_glibc.cc',
         'native/process.cc',
         'native/segment.cc',

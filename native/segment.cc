@@ -1,16 +1,17 @@
 #include "segment.hpp"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <v8.h>
 
 #include <bitset>
-#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <string>
+
+#include "local.hpp"
+#include "memory_file.hpp"
 
 namespace ballermann {
 namespace {
@@ -37,56 +38,13 @@ void give_back(std::bitset<Size>& taken, uint32_t index) {
   if (index < Size) taken.reset(index);
 }
 
-Napi::Error system_error(Napi::Env env, const char* what) {
-  return Napi::Error::New(env, std::string(what) + ": " + std::strerror(errno));
-}
-
-Napi::Error protocol_error(Napi::Env env, const std::string& text) {
-  Napi::Error error = Napi::Error::New(env, text);
-  error.Set("code", Napi::String::New(env, "ERR_PROTOCOL"));
-  return error;
-}
-
-// An anonymous, close-on-exec file of the segment's size that nobody can resize.
-int anonymous_file(Napi::Env env) {
-#ifdef __linux__
-  const int fd = memfd_create("ballermann", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) throw system_error(env, "memfd_create");
-#else
-  const std::string name = "/ballermann." + std::to_string(getpid());
-  const int fd = shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
-  if (fd < 0) throw system_error(env, "shm_open");  // it is close-on-exec by itself
-  if (shm_unlink(name.c_str()) != 0) {
-    const Napi::Error error = system_error(env, "shm_unlink");
-    close(fd);
-    throw error;
-  }
-#endif
-  if (ftruncate(fd, sizeof(Segment)) != 0) {
-    const Napi::Error error = system_error(env, "ftruncate");
-    close(fd);
-    throw error;
-  }
-#ifdef __linux__
-  if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    const Napi::Error error = system_error(env, "fcntl(F_ADD_SEALS)");
-    close(fd);
-    throw error;
-  }
-#endif
-  return fd;
-}
-
-// @return MAP_FAILED where the system refuses.
-void* map(int fd, size_t bytes) { return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0); }
-
 // By mapping it: macOS reads no shared memory by its descriptor.
 // @return a header that no segment has, where the file is none.
 Header header_of(int fd, size_t file_bytes) {
   Header header{};
   if (file_bytes < sizeof header) return header;
-  void* memory = map(fd, sizeof header);
-  if (memory == MAP_FAILED) return header;
+  void* memory = map_memory_file(fd, sizeof header);
+  if (memory == nullptr) return header;
   std::memcpy(&header, memory, sizeof header);
   munmap(memory, sizeof header);
   return header;
@@ -114,9 +72,9 @@ void create_segment(Napi::Env env) {
     mapped.base->header = this_layout();
     return;
   }
-  const int fd = anonymous_file(env);
-  void* memory = map(fd, sizeof(Segment));
-  if (memory == MAP_FAILED) {
+  const int fd = make_memory_file(env, "ballermann", sizeof(Segment));
+  void* memory = map_memory_file(fd, sizeof(Segment));
+  if (memory == nullptr) {
     const Napi::Error error = system_error(env, "mmap");
     close(fd);
     throw error;
@@ -131,8 +89,7 @@ void attach_segment(Napi::Env env, int fd, uint32_t slot) {
   if (slot >= kSlotCount)
     throw protocol_error(env, "slot " + std::to_string(slot) + " is not in the segment");
   const Header ours = this_layout();
-  const off_t end = lseek(fd, 0, SEEK_END);  // nobody reads the file by its offset
-  const size_t file_bytes = end > 0 ? static_cast<size_t>(end) : 0;
+  const size_t file_bytes = memory_file_bytes(fd);
   const Header theirs = header_of(fd, file_bytes);
   if (theirs.magic != kMagic) {
     throw protocol_error(env, "file descriptor " + std::to_string(fd) + " is not a ballermann segment");
@@ -141,8 +98,8 @@ void attach_segment(Napi::Env env, int fd, uint32_t slot) {
     throw protocol_error(env, "the primary's segment has " + describe(theirs) + ", this process needs " +
                                   describe(ours) + ": install the same ballermann in both");
   }
-  void* memory = map(fd, sizeof(Segment));
-  if (memory == MAP_FAILED) throw system_error(env, "mmap");
+  void* memory = map_memory_file(fd, sizeof(Segment));
+  if (memory == nullptr) throw system_error(env, "mmap");
   close(fd);  // the mapping keeps the memory; no grandchild can inherit the descriptor
   adopt(memory, -1, slot);
 }
@@ -158,12 +115,8 @@ void give_listener_back(uint32_t listener) { give_back(taken_listeners, listener
 Napi::Value shared_array_buffer(Napi::Env env) {
   const std::lock_guard<std::mutex> lock(mutex);
   if (!backing_store) return env.Undefined();
-  const v8::Local<v8::Value> buffer = v8::SharedArrayBuffer::New(v8::Isolate::GetCurrent(), backing_store);
-  // Node-API had no call for this before Node 24.16: a napi_value is the Local itself, as Node makes it.
-  static_assert(sizeof(buffer) == sizeof(napi_value));
-  napi_value value;
-  std::memcpy(&value, &buffer, sizeof value);
-  return {env, value};
+  // Node-API had no call for this before Node 24.16.
+  return from_local(env, v8::SharedArrayBuffer::New(v8::Isolate::GetCurrent(), backing_store));
 }
 
 }  // namespace ballermann
