@@ -5,6 +5,7 @@
       'sources': [
         'native/addon.cc',
         'native/acceptor.cc',
+        'native/channel_end.cc',
         'native/hang_report.cc',
         'native/loop_clock.cc',
         'native/memory_file.cc',
@@ -12,6 +13,7 @@
         'native/process.cc',
         'native/segment.cc',
         'native/signals.cc',
+        'native/values.cc',
       ],
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
       'defines': [

@@ -1,5 +1,5 @@
-// Bindings only (the acceptor has its own): checks what comes from JS, calls ring.hpp and segment.cc, and
-// keeps one tally a thread.
+// Bindings only (acceptor, channel and values have their own): checks what comes from JS, calls ring.hpp and
+// segment.cc, and keeps one tally a thread.
 #include <napi.h>
 #pragma push_macro("NAPI_VERSION")
 #undef NAPI_VERSION  // node_version.h of Node 20 has one of its own
@@ -11,12 +11,14 @@
 #include <vector>
 
 #include "acceptor.hpp"
+#include "channel_end.hpp"
 #include "hang_report.hpp"
 #include "loop_clock.hpp"
 #include "process.hpp"
 #include "ring.hpp"
 #include "segment.hpp"
 #include "signals.hpp"
+#include "values.hpp"
 
 namespace ballermann {
 namespace {
@@ -287,6 +289,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
   exports.Set("hasPeerClosed", Napi::Function::New<HasPeerClosed>(env, "hasPeerClosed"));
   define_acceptor(env, exports);
+  define_channel_end(env, exports);
+  define_values(env, exports);
   return exports;
 }
 

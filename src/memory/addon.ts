@@ -110,6 +110,27 @@ export interface Addon {
   duplicate(fd: number): number;
   /** Whether the other side of a connection has closed it, or the half that it writes, though nobody has read that yet. */
   hasPeerClosed(fd: number): boolean;
+  /** The memory and the two bells of a new channel, by descriptors which close on exec; nothing else has them. */
+  makeChannel(): ChannelDescriptors;
+  /**
+   * One end of a channel. It takes over the descriptors that it is given.
+   * @param take gets each message, a text or a value, and answers whether it wants another one now; else `resume` says when.
+   * @param written is called when all is written that had to wait for room.
+   * @param broken is called once, where the other side has written what makes no sense: nothing is read or written any more.
+   */
+  readonly ChannelEnd: new (
+    isPrimary: boolean,
+    memory: number,
+    ear: number,
+    bell: number,
+    take: (message: unknown) => boolean,
+    written: () => void,
+    broken: (why: string) => void,
+  ) => ChannelEnd;
+  /** As node:v8 serializes. A short result is a string whose characters are the bytes: V8 makes one much faster. @throws */
+  serialize(value: unknown): string | Uint8Array;
+  /** @param bytes as `serialize` gives them. Views of 64 KiB or more lie in their memory. @throws Error where they are none. */
+  deserialize(bytes: unknown): unknown;
   readonly Acceptor: new (
     fd: number,
     listener: number,
@@ -133,6 +154,31 @@ export interface Acceptor {
   ref(): void;
   unref(): void;
   hasRef(): boolean;
+}
+
+export interface ChannelDescriptors {
+  readonly memory: number;
+  /** Where the primary is rung, and where it rings. */
+  readonly ear: number;
+  readonly bell: number;
+  /** The same of the replica. */
+  readonly replicaEar: number;
+  readonly replicaBell: number;
+}
+
+/** Keeps no event loop alive. */
+export interface ChannelEnd {
+  /** @returns whether all of it is written; what is not waits for room. */
+  writeText(text: string): boolean;
+  /** The same of a value, as `serialize`. @throws what keeps it from being serialized; nothing is written then. */
+  writeValue(value: unknown): boolean;
+  /** Waits, without the event loop, until all is written. @returns false where the other side makes no room for `ms`. */
+  flush(ms: number): boolean;
+  /** Hands over all that is there: for when the other side has ended. */
+  drain(): void;
+  resume(): void;
+  /** For good. */
+  close(): void;
 }
 
 /** Of `Layout` and `Addon` that this module knows; as native/layout.hpp states it. */
