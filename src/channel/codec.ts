@@ -3,9 +3,9 @@
  * fails there, later changes of the object do not matter, and its size is known.
  */
 
-import { deserialize, serialize } from 'node:v8';
 import { badRange, badType } from '../arguments.js';
 import { BallermannError, toErrorData } from '../errors.js';
+import { addon } from '../memory/addon.js';
 import { NOT_PLAIN, Snapshot } from './snapshot.js';
 
 /** How messages travel, as `serialization` of node:cluster. 'json': as JSON. 'advanced': as structuredClone copies them. */
@@ -13,7 +13,7 @@ export type Serialization = 'json' | 'advanced';
 
 /** A message as it travels; undefined for an undefined one. */
 export interface Payload {
-  /** What is put into an entry: plain data, or bytes. */
+  /** What is put into an entry: plain data; or bytes, as `Addon.serialize` gives them. */
   readonly value: unknown;
   /** About its characters as JSON, or its bytes. */
   readonly weight: number;
@@ -54,10 +54,10 @@ const advanced: Codec = {
   serialization: 'advanced',
   encode(message) {
     if (message === undefined) return NOTHING;
-    const value = attempt(() => serialize(message), message);
+    const value = attempt(() => addon().serialize(message), message);
     return bounded({ value, weight: value.length });
   },
-  decode: (value) => (value === undefined ? undefined : deserialize(value as Uint8Array)),
+  decode: (value) => (value === undefined ? undefined : addon().deserialize(value)),
 };
 
 export const codecs: Readonly<Record<Serialization, Codec>> = {

@@ -18,6 +18,8 @@ export interface ReplicaEnv {
   readonly preload: { readonly fd: number; readonly file: string };
   /** Where the addon is to be loaded from: a descriptor, which stays open for worker threads, or its file. */
   readonly addon: string;
+  /** Descriptors of the channel: its memory, where the replica is rung, and where it rings. */
+  readonly channel: { readonly memory: number; readonly ear: number; readonly bell: number };
   readonly serialization: Serialization;
   /** Whether the primary wants to know how much memory the replica has. */
   readonly watchRss: boolean;

@@ -1,13 +1,11 @@
 /**
  * Everything that passes between the primary and a replica, as two tagged unions, and the checks that let
- * nothing else in. Entries travel many at a time, in one IPC message of Node's, with a `cmd` that Node keeps away from
- * the user's own 'message' listeners on both sides.
+ * nothing else in. Entries travel many at a time: a batch is an array of them.
  */
 
 import type { ErrorData } from '../errors.js';
 
-export const CMD = 'NODE_BALLERMANN';
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /**
  * A message with the payload, or without one. With several it is a run: as many messages, whose ids follow one another.
@@ -178,20 +176,15 @@ function fits(shapes: ReadonlyMap<unknown, Shape>, entry: unknown): boolean {
   return true;
 }
 
-/** Whether an internal IPC message is ours; Node's own (`NODE_CLUSTER` and the like) are not. */
-export function isOurs(message: unknown): message is { batch: unknown } {
-  return typeof message === 'object' && message !== null && (message as { cmd?: unknown }).cmd === CMD;
-}
-
-/** Hands each entry of an envelope that fits to `take`, in order; answers how many did not fit. */
+/** Hands each entry of a batch that fits to `take`, in order; answers how many did not fit. */
 export function unpack<Entry>(
-  message: { batch: unknown },
+  batch: unknown,
   isEntry: (entry: unknown) => entry is Entry,
   take: (entry: Entry) => void,
 ): number {
-  if (!Array.isArray(message.batch)) return 1;
+  if (!Array.isArray(batch)) return 1;
   let malformed = 0;
-  for (const entry of message.batch) {
+  for (const entry of batch) {
     if (isEntry(entry)) take(entry);
     else malformed++;
   }

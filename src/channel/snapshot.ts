@@ -1,6 +1,7 @@
 /**
  * A copy of what JSON would carry of a value, for values that are plain data. It is made instead of the JSON text,
- * because the text would be encoded a second time with the batch that it travels in.
+ * because the text would be encoded a second time with the batch that it travels in. It is just what JSON.parse would give of
+ * that text, since a heavy one does not travel as text.
  */
 
 /** Says that JSON.stringify must be asked: the value is not plain, or not for sure. */
@@ -35,10 +36,14 @@ export class Snapshot {
       case 'function':
         if ('toJSON' in value) return NOT_PLAIN; // JSON would ask it, later
         this.weight += SMALL;
-        return undefined; // left out with the batch, as JSON leaves functions and symbols out
+        return undefined; // left out, as JSON leaves functions and symbols out
       case 'symbol':
         this.weight += SMALL;
         return undefined;
+      case 'number':
+        this.weight += SMALL;
+        if (!Number.isFinite(value)) return null;
+        return value === 0 ? 0 : value; // JSON has no -0
       default:
     }
     this.weight += SMALL;
@@ -62,7 +67,7 @@ export class Snapshot {
       if (this.weight > this.#maxWeight) return copy;
       const item = this.of((value as Record<string, unknown>)[key], depth);
       if (item === NOT_PLAIN) return NOT_PLAIN;
-      copy[key] = item;
+      if (item !== undefined) copy[key] = item;
     }
     return copy;
   }
@@ -72,7 +77,7 @@ export class Snapshot {
     for (let i = 0; i < value.length && this.weight <= this.#maxWeight; i++) {
       const item = this.of(value[i], depth);
       if (item === NOT_PLAIN) return NOT_PLAIN;
-      copy.push(item);
+      copy.push(item === undefined ? null : item);
     }
     return copy;
   }

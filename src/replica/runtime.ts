@@ -10,9 +10,7 @@ import type { ReplicaEnv } from '../channel/environment.js';
 import { fixed, Outbox } from '../channel/outbox.js';
 import { OutgoingAnswer } from '../channel/outgoing-answer.js';
 import {
-  CMD,
   eachOf,
-  isOurs,
   isToReplica,
   join,
   PROTOCOL_VERSION,
@@ -21,7 +19,8 @@ import {
   unpack,
 } from '../channel/protocol.js';
 import type { WaitReady } from '../channel/readiness.js';
-import { toErrorData } from '../errors.js';
+import { SharedChannel } from '../channel/shared-channel.js';
+import { BallermannError, toErrorData } from '../errors.js';
 import { shareAddon } from '../memory/addon.js';
 import { attachSegment, Segment } from '../memory/segment.js';
 import { ignoreClosedOutput } from '../output.js';
@@ -63,27 +62,31 @@ export class ReplicaRuntime implements Runtime {
 
   /** Makes this process a replica. @throws what keeps it from being one; the primary has been told then. */
   static start(env: ReplicaEnv): void {
+    shareAddon(env.addon);
+    let runtime: ReplicaRuntime | undefined;
+    const outbox = outboxOf(env, (entry) => {
+      if (runtime !== undefined) runtime.#take(entry);
+    });
     try {
-      shareAddon(env.addon);
       attachSegment(env.fd, env.slot);
       const segment = Segment.require();
       segment.addon.startLoopClock();
       if (env.report !== undefined) reportHangs(segment, env.report);
       segment.addon.dieWithLifeline(env.lifeline);
-      const runtime = new ReplicaRuntime(env, segment);
+      runtime = new ReplicaRuntime(env, segment, outbox);
       shareListening(segment, env);
       publish(runtime);
     } catch (error) {
-      reportCrash(error);
+      reportCrash(outbox, error);
       throw error;
     }
   }
 
-  private constructor(env: ReplicaEnv, segment: Segment) {
+  private constructor(env: ReplicaEnv, segment: Segment, outbox: Outbox<ToPrimary>) {
     const codec = codecs[env.serialization];
     const takenWord = segment.slotWord(env.slot, segment.addon.layout.slotTaken);
     let taken = 0;
-    this.#outbox = new Outbox<ToPrimary>(process as never, join, false);
+    this.#outbox = outbox;
     const failed = (id: number, error: unknown): void => this.#post(['failure', id, toErrorData(error)]);
     this.requests = new Requests(codec, this.#outbox);
     this.#mailbox = new Mailbox(codec, {
@@ -102,15 +105,12 @@ export class ReplicaRuntime implements Runtime {
     this.#servers = new Servers(segment, env.slot, this.#mailbox, env, serves);
     watchDatagrams(serves);
     this.#shutdown = env.shutdown ?? Number.POSITIVE_INFINITY;
-    process.on('internalMessage' as 'message', (message: unknown) => {
-      if (isOurs(message)) unpack(message, isToReplica, (entry) => this.#take(entry));
-    });
     process.on('uncaughtExceptionMonitor', (error) => {
       const isCaught =
         process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback();
-      if (!isCaught) reportCrash(error);
+      if (!isCaught) reportCrash(this.#outbox, error);
     });
-    process.on('exit', () => this.#outbox.flushNow()); // a reply of the turn that exits
+    process.on('exit', () => this.#outbox.flushNow()); // the replies of the turn that exits
     this.#departure = new Departure(segment.addon, (reason) => this.#post(['leave', reason]));
     ignoreClosedOutput();
     if (env.watchRss) watchRss(segment, env.slot);
@@ -232,8 +232,25 @@ function reportHangs({ addon }: Segment, path: string): void {
   addon.reportOnSignal(path);
 }
 
-/** Tells the primary why the process is about to end: written at once, there is no later turn. */
-function reportCrash(error: unknown): void {
-  const batch: ToPrimary[] = [['crash', toErrorData(error)]];
-  process.send?.({ cmd: CMD, batch }, undefined, undefined, () => {});
+/** This end of the channel. @param take gets each entry that comes. */
+function outboxOf(
+  { channel, serialization }: ReplicaEnv,
+  take: (entry: ToReplica) => void,
+): Outbox<ToPrimary> {
+  const shared = new SharedChannel<ToPrimary>('replica', channel, serialization, {
+    take(batch) {
+      unpack(batch, isToReplica, take);
+      return true;
+    },
+    broken(cause) {
+      throw new BallermannError('ERR_PROTOCOL', 'the channel to the primary carries no messages', { cause });
+    },
+  });
+  return new Outbox(shared, join, false);
+}
+
+/** Tells the primary why the process is about to end: written at once, there may be no later turn. */
+function reportCrash(outbox: Outbox<ToPrimary>, error: unknown): void {
+  outbox.post(fixed(['crash', toErrorData(error)]));
+  outbox.flushNow();
 }

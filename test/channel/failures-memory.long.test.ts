@@ -8,6 +8,7 @@ import { type Balancer, balance, call } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { failing, stopped } from '../support/failing.js';
+import { tapped } from '../support/forging.js';
 import { duringWindow, upPids } from '../support/gate.js';
 import { fixture, rejects, until } from '../support/helpers.js';
 import { Folder, later } from '../support/processes.js';
@@ -102,7 +103,7 @@ for (const [kind, serialization] of [
 ] as const) {
   test(`who asks and reads no ${kind} is not read either, and gets all of them when it goes on`, async () => {
     using folder = new Folder();
-    await using supervisor = await failing(folder, { exec: fixture('deaf.mjs'), serialization });
+    await using supervisor = await failing(folder, { exec: fixture('deaf.mjs'), serialization, env: tapped });
     const [deaf, other] = upPids(supervisor) as [number, number];
     const before = memory();
     const asking = later(

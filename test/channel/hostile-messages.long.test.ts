@@ -1,10 +1,12 @@
 /**
- * Forged messages, very many, where Node hands over to the primary what a replica has sent: to all that listen there,
- * node:cluster and node:child_process included. The replicas are real, and honest.
+ * Forged messages, very many, where what a replica has sent is handed over to the primary: batches where the channel in
+ * shared memory does it, Node's own where Node does it, to all that listen there, node:cluster and node:child_process
+ * included. The replicas are real, and honest.
  *
  * BALLERMANN_FORGED=1000000 is the long form; BALLERMANN_SEED repeats a run.
  */
 
+import cluster from 'node:cluster';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -12,17 +14,8 @@ import { type Balancer, balance, call, cast, ping } from 'ballermann';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isOurs, isToPrimary, PROTOCOL_VERSION } from '#src/channel/protocol.js';
-import {
-  CMD,
-  converse,
-  mutated,
-  ofAnything,
-  ofNode,
-  Recorder,
-  replayable,
-  runs,
-} from '../support/forging.js';
+import { isToPrimary, PROTOCOL_VERSION } from '#src/channel/protocol.js';
+import { converse, mutated, ofAnything, ofNode, Recorder, replayable, runs } from '../support/forging.js';
 import { gated, note } from '../support/gate.js';
 import { until } from '../support/helpers.js';
 
@@ -32,27 +25,30 @@ const collect = runInNewContext('gc') as () => void;
 /** Messages in one turn of the event loop. */
 const TURN = 1_000;
 
+type Forged = { readonly batch: unknown } | { readonly ofNode: object };
+
 /**
  * To go is a replica's right: these would take one after another away. (To a handle that is none Node answers that it has
  * got none, and ends a sender that has sent none.)
  */
-function takesLeave(message: object): boolean {
-  if ((message as { cmd?: unknown }).cmd === 'NODE_HANDLE') return true;
-  if (!isOurs(message) || !Array.isArray(message.batch)) return false;
-  return message.batch.some(
+function takesLeave(forged: Forged): boolean {
+  if ('ofNode' in forged) return (forged.ofNode as { cmd?: unknown }).cmd === 'NODE_HANDLE';
+  if (!Array.isArray(forged.batch)) return false;
+  return forged.batch.some(
     (entry) =>
       isToPrimary(entry) && (entry[0] === 'leave' || (entry[0] === 'hello' && entry[1] !== PROTOCOL_VERSION)),
   );
 }
 
 /** What the primary must count, and what it may beside it: an answer to nothing is no misfit by its shape. */
-function misfits(message: object): { atLeast: number; more: number } {
-  if (!isOurs(message)) return { atLeast: 0, more: 1 };
-  if (!Array.isArray(message.batch)) return { atLeast: 1, more: 0 };
-  const fitting = message.batch.filter(isToPrimary);
+function misfits(forged: Forged): { atLeast: number; more: number } {
+  if ('ofNode' in forged) return { atLeast: 0, more: 1 };
+  const { batch } = forged;
+  if (!Array.isArray(batch)) return { atLeast: 1, more: 0 };
+  const fitting = batch.filter(isToPrimary);
   const answers = fitting.filter(([tag]) => tag === 'result' || tag === 'failure');
   return {
-    atLeast: message.batch.length - fitting.length,
+    atLeast: batch.length - fitting.length,
     more: answers.reduce((sum, { length }) => sum + length, 0),
   };
 }
@@ -64,20 +60,23 @@ function heap(): number {
 
 async function siege(pool: Balancer, recorder: Recorder): Promise<void> {
   const { count, seed } = runs(25_000);
-  const real = [...recorder.messages.splice(0), { cmd: CMD, batch: [['cancel', 1], ['alive']] }];
-  const workers = recorder.workers.map(({ process }) => process);
-  const forged = fc
+  const real = [...(recorder.batches.splice(0) as unknown[][]), [['cancel', 1], ['alive']]];
+  const workers = Object.values(cluster.workers ?? {}).map((worker) => worker?.process);
+  const asBatch = (batch: unknown): Forged => ({ batch });
+  const forged: fc.Arbitrary<Forged> = fc
     .oneof(
-      { weight: 8, arbitrary: mutated(real) },
-      { weight: 1, arbitrary: ofAnything },
-      { weight: 1, arbitrary: ofNode },
+      { weight: 8, arbitrary: mutated(real).map(asBatch) },
+      // A text is parsed first: one that is no JSON would end its sender.
+      { weight: 1, arbitrary: ofAnything.filter((value) => typeof value !== 'string').map(asBatch) },
+      { weight: 1, arbitrary: ofNode.map((message): Forged => ({ ofNode: message })) },
     )
-    .filter((message) => !takesLeave(message));
+    .filter((each) => !takesLeave(each));
   let known = pool.stats().malformed;
   const property = fc.property(forged, fc.nat(workers.length - 1), (message, sender) => {
     const { atLeast, more } = misfits(message);
-    workers[sender]?.emit('internalMessage' as 'message', message as never, undefined as never);
-    recorder.messages.length = 0;
+    if ('batch' in message) recorder.takes[sender]?.(message.batch);
+    else workers[sender]?.emit('internalMessage' as 'message', message.ofNode as never, undefined as never);
+    recorder.batches.length = 0;
     const counted = pool.stats().malformed - known;
     known += counted;
     assert.ok(

@@ -4,42 +4,53 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fixed, MAX_ITEMS, MAX_WAITING, Outbox, type Outgoing, type Port } from '#src/channel/outbox.js';
+import {
+  fixed,
+  HEAVY,
+  MAX_ITEMS,
+  MAX_WAITING,
+  Outbox,
+  type Outgoing,
+  type Port,
+} from '#src/channel/outbox.js';
 import { watch } from '../support/gate.js';
 import { times } from '../support/helpers.js';
 
 const KB = 1024;
 const MB = 1024 * 1024;
 
-type Sent = (error: Error | null) => void;
-
 /** A port that has written a message when the test says so. */
-class FakePort implements Port {
-  readonly messages: { cmd: string; batch: number[] }[] = [];
-  /** Whether it takes another message before the one before is written. */
+class FakePort<Entry = number> implements Port<Entry> {
+  readonly batches: Entry[][] = [];
+  /** Of each batch, whether it was one heavy item. */
+  readonly heavy: boolean[] = [];
+  /** Whether it has room for whatever comes. */
   takesMore = false;
+  /** Whether it makes room when somebody waits for it. */
+  flushes = true;
   /** Entries that it cannot write. */
-  readonly unwritable = new Set<number>();
-  readonly #underWay: Sent[] = [];
+  readonly unwritable = new Set<Entry>();
+  readonly #underWay: (() => void)[] = [];
 
-  send(message: unknown, _handle: undefined, _options: undefined, sent: Sent): boolean {
-    const { batch } = message as { batch: number[] };
+  write(batch: readonly Entry[], isHeavy: boolean, written: () => void): boolean {
     if (batch.some((entry) => this.unwritable.has(entry))) throw new RangeError('cannot be written');
-    this.messages.push(structuredClone(message) as { cmd: string; batch: number[] });
-    this.#underWay.push(sent);
+    this.batches.push(structuredClone(batch) as Entry[]);
+    this.heavy.push(isHeavy);
+    if (!this.takesMore) this.#underWay.push(written);
     return this.takesMore;
   }
 
-  get batches(): number[][] {
-    return this.messages.map(({ batch }) => batch);
+  flush(): boolean {
+    if (this.flushes) this.#underWay.length = 0;
+    return this.flushes;
   }
 
   get underWay(): number {
     return this.#underWay.length;
   }
 
-  written(error: Error | null = null): void {
-    this.#underWay.shift()?.(error);
+  written(): void {
+    this.#underWay.shift()?.();
   }
 
   /** Writes all that comes, until nothing comes any more. What cannot be written takes a turn of its own, without a message. */
@@ -97,7 +108,7 @@ test('what is pushed in one turn goes out in one message, in order', async () =>
   box.post(fixed(4));
   assert.equal(port.batches, []);
   await turn();
-  assert.equal(port.messages, [{ cmd: 'NODE_BALLERMANN', batch: [1, 2, 3, 4] }]);
+  assert.equal(port.batches, [[1, 2, 3, 4]]);
 });
 
 test('what is alone goes out at once, if the message before held one entry', async () => {
@@ -122,13 +133,13 @@ test('what is alone goes out at once, if the message before held one entry', asy
 });
 
 test('entries are joined where they can be', async () => {
-  const port = new FakePort();
+  const port = new FakePort<number[]>();
   const sums = new Outbox<number[]>(port, (last, next) => next[0] !== 3 && last.push(...next) > 0, false);
   for (let entry = 1; entry <= 4; entry++) sums.push(fixed([entry]));
   await port.writeAll();
   sums.push(fixed([5]));
   sums.flushNow();
-  assert.equal(port.batches as unknown, [
+  assert.equal(port.batches, [
     [
       [1, 2],
       [3, 4],
@@ -153,7 +164,7 @@ test('a channel that has enough gets nothing until it has written, and then all 
   assert.is(port.underWay, 1);
 });
 
-test('a channel that takes more gets more, and what is written late is waited for', async () => {
+test('a channel that takes more gets more, and nothing of it is waited for', async () => {
   const { port, box } = outbox();
   port.takesMore = true;
   for (const entry of [1, 2, 3]) {
@@ -161,23 +172,21 @@ test('a channel that takes more gets more, and what is written late is waited fo
     await turn();
   }
   assert.equal(port.batches, [[1], [2], [3]]);
-  const drained = watch(box.drained());
+  await box.drained();
   port.takesMore = false;
   box.push(fixed(4));
   await turn();
+  const drained = watch(box.drained());
   box.push(fixed(5));
-  for (let left = 4; left > 0; left--) {
-    await turn();
-    assert.equal(port.batches.length, 4, `${left} to write`);
-    assert.not(drained.settled);
-    port.written();
-  }
   await turn();
-  assert.equal(port.batches, [[1], [2], [3], [4], [5]]);
+  assert.equal(port.batches.length, 4);
+  port.written();
+  await turn();
   assert.not(drained.settled);
   port.written();
   await turn();
   assert.ok(drained.settled);
+  assert.equal(port.batches, [[1], [2], [3], [4], [5]]);
 });
 
 test('in a long turn what waits can go out before its end', async () => {
@@ -201,15 +210,23 @@ test('in a long turn what waits can go out before its end', async () => {
 
 test('a message is closed at its size, and the rest follows in order', async () => {
   const { port, box } = outbox();
-  for (let entry = 0; entry < 8; entry++) box.push(fixed(entry, 16 * KB));
-  box.push(fixed(8, 10 * MB));
-  box.push(fixed(9));
+  for (let entry = 0; entry < 64; entry++) box.push(fixed(entry, 2 * KB));
+  box.push(fixed(64));
   await port.writeAll();
-  assert.equal(port.batches.flat(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  assert.equal(port.batches.slice(0, 2), [
-    [0, 1, 2, 3],
-    [4, 5, 6, 7],
-  ]);
+  const all = times(65, () => 0).map((_, i) => i);
+  assert.equal(port.batches, [all.slice(0, 32), all.slice(32, 64), [64]]);
+});
+
+test('what is heavy is a message of its own, in its place', async () => {
+  const { port, box } = outbox();
+  port.takesMore = true;
+  const weights = [64, HEAVY - 1, HEAVY, 64, 10 * MB, HEAVY, 64, 64];
+  for (const [entry, weight] of weights.entries()) box.push(fixed(entry, weight));
+  await turn();
+  assert.equal(port.batches, [[0, 1], [2], [3], [4]], 'as much as goes out in a turn');
+  await turn();
+  assert.equal(port.batches.slice(4), [[5], [6, 7]]);
+  assert.equal(port.heavy, [false, true, false, true, true, false]);
 });
 
 test('what waits is bounded; what must not be refused is not', async () => {
@@ -396,18 +413,6 @@ test('drained waits for what is under way too, and ends with the channel', async
   assert.ok(second.settled);
 });
 
-test('after an error of the channel nothing is sent, and close gives it back', async () => {
-  const { port, box } = outbox();
-  box.push(fixed(1));
-  await turn();
-  const left = new Item(2);
-  box.push(left);
-  port.written(new Error('the channel is closed'));
-  await port.writeAll();
-  assert.equal(port.batches, [[1]]);
-  assert.equal(box.close(), [left]);
-});
-
 test('flushNow sends at once all that waits', async () => {
   const { port, box } = outbox();
   box.flushNow();
@@ -420,6 +425,37 @@ test('flushNow sends at once all that waits', async () => {
   assert.equal(port.batches, [[1], [2, 3]]);
   await port.writeAll();
   assert.equal(port.batches, [[1], [2, 3]]);
+});
+
+test('flushNow sends as messages of the usual size, and gives up where the other end does not read', async () => {
+  const { port, box } = outbox();
+  for (let entry = 0; entry < 33; entry++) box.push(fixed(entry, 2 * KB));
+  box.push(fixed(33, 10 * MB));
+  box.flushNow();
+  assert.equal(
+    port.batches.map(({ length }) => length),
+    [32, 1, 1],
+  );
+  port.flushes = false;
+  box.push(fixed(34));
+  box.flushNow();
+  assert.is(port.batches.length, 3);
+});
+
+test('whoever waits for an overfull outbox is called once, when it has sent enough', async () => {
+  const { port, box } = outbox();
+  let relieved = 0;
+  box.push(fixed(0));
+  await turn();
+  for (let entry = 1; entry <= 3; entry++) box.post(fixed(entry, MAX_WAITING / 2));
+  assert.ok(box.isOverfull);
+  box.whenRelieved(() => relieved++);
+  await turn();
+  assert.is(relieved, 0);
+  await port.writeAll();
+  assert.is(relieved, 1);
+  box.whenRelieved(() => relieved++);
+  assert.is(relieved, 2, 'at once where it is not overfull');
 });
 
 test('what cannot be written fails alone: its neighbours go out, each once and in order, and the channel goes on', async () => {

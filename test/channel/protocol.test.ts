@@ -11,7 +11,6 @@ import { codecs } from '#src/channel/codec.js';
 import {
   eachOf,
   entryOf,
-  isOurs,
   isToPrimary,
   isToReplica,
   join,
@@ -19,6 +18,8 @@ import {
   unpack,
 } from '#src/channel/protocol.js';
 import { fromErrorData, toErrorData } from '#src/errors.js';
+import { addon } from '#src/memory/addon.js';
+import { tapped } from '../support/forging.js';
 import { pidAt, upPids } from '../support/gate.js';
 import { downOf, fixture, rejects, start, until } from '../support/helpers.js';
 import { Folder } from '../support/processes.js';
@@ -181,18 +182,14 @@ for (const { name, fits, shapes, valid } of directions) {
   });
 }
 
-test('an envelope is ours by its command; what does not fit in it is counted and the rest is taken', () => {
-  const cmd = 'NODE_BALLERMANN';
-  for (const value of [null, undefined, 1, 'NODE_BALLERMANN', {}, [], { cmd: 'NODE_CLUSTER' }, { cmd: {} }])
-    assert.not(isOurs(value));
-  assert.ok(isOurs({ cmd, batch: [] }));
+test('what does not fit in a batch is counted and the rest is taken', () => {
   const taken: unknown[] = [];
   const take = (entry: unknown): void => void taken.push(entry);
   for (const batch of [undefined, null, 'ping', { 0: ['ping', 1], length: 1 }])
-    assert.is(unpack({ batch }, isToReplica, take), 1);
-  assert.is(unpack({ batch: [] }, isToReplica, take), 0);
+    assert.is(unpack(batch, isToReplica, take), 1);
+  assert.is(unpack([], isToReplica, take), 0);
   assert.equal(taken, []);
-  assert.is(unpack({ batch: [['ping', 1], ['pong', 2], null, ['ping', 3]] }, isToReplica, take), 2);
+  assert.is(unpack([['ping', 1], ['pong', 2], null, ['ping', 3]], isToReplica, take), 2);
   assert.equal(taken, [
     ['ping', 1],
     ['ping', 3],
@@ -219,7 +216,7 @@ test('messages are joined to runs where their ids follow one another, and come o
         if (pings) add(['ping', id]);
       }
       const out: unknown[] = [];
-      unpack({ batch: sent(batch) }, isToReplica, (entry) => {
+      unpack(sent(batch), isToReplica, (entry) => {
         if (entry[0] === 'call' || entry[0] === 'cast' || entry[0] === 'result')
           eachOf<string>(entry, (tag, id, payload) => out.push({ tag, id, payload }));
       });
@@ -335,7 +332,14 @@ test('a payload decodes to what was encoded', () => {
 test('as JSON, a message arrives just as JSON.stringify would have it, whatever it is made of', () => {
   const odd = fc.anything({ withDate: true, withMap: true, withNullPrototype: true, withSparseArray: true });
   const { encode, decode } = codecs.json;
-  const arrives = (value: unknown): void => assert.equal(decode(sent(encode(value).value)), sent(value));
+  const { serialize, deserialize } = addon();
+  const arrives = (value: unknown): void => {
+    const payload = encode(value).value;
+    assert.equal(decode(sent(payload)), sent(value), 'as text');
+    const heavy = decode(deserialize(serialize(payload)));
+    assert.ok(isDeepStrictEqual(heavy, sent(value)), 'by the serializer, as what is heavy'); // tells -0, undefined, holes
+    assert.is(JSON.stringify(heavy), JSON.stringify(value), 'in the same order');
+  };
   fc.assert(
     fc.property(odd, (value) => {
       if (JSON.stringify(value) !== undefined) arrives(value);
@@ -350,7 +354,30 @@ test('as JSON, a message arrives just as JSON.stringify would have it, whatever 
   }
   const late = { at: new Date(0), nested: [{ toJSON: () => 'asked' }], left: () => {}, out: Symbol('s') };
   const asked = Object.assign(() => {}, { toJSON: () => 'asked' });
-  const odds = [new Own(), late, [asked], asked, [() => {}, undefined, Number.NaN, -0], Object.create(null)];
+  const holes = [1];
+  holes[2] = 3;
+  const loneSurrogates = { '\ud800': '\udfff', ok: 'é€😀' };
+  const twice = { one: [1] };
+  const odds = [
+    new Own(),
+    late,
+    [asked],
+    asked,
+    [() => {}, undefined, Number.NaN, -0],
+    { none: undefined, f: () => {}, s: Symbol('s'), inf: -Infinity, zero: -0 },
+    Object.create(null),
+    Object.assign(Object.create(null), { 2: 'b', 1: 'a', x: 1 }),
+    holes,
+    Object.assign([1], { own: 1 }),
+    loneSurrogates,
+    [twice, twice],
+    Number.NaN,
+    -0,
+    null,
+    'text',
+    new Date(0),
+    [new Map([[1, 2]]), /x/, new Error('e'), Object(1), Object('s'), new Uint8Array(2)],
+  ];
   for (const value of odds) arrives(value);
   for (const proto of ['{"polluted":1}', '"1"', '"[]"', '{"__proto__":"{}"}'])
     arrives(JSON.parse(`{"__proto__":${proto},"a":1}`));
@@ -419,7 +446,12 @@ async function besieged(
   const note = (error: unknown): void => void uncaught.push(error);
   process.on('uncaughtException', note);
   try {
-    await using supervisor = await start({ exec: fixture('hostile.mjs'), serialization, intensity: 100 });
+    await using supervisor = await start({
+      exec: fixture('hostile.mjs'),
+      serialization,
+      intensity: 100,
+      env: tapped,
+    });
     await using pool = await balance(supervisor, 'pool');
     const replica = pidAt(pool.pids(), 0);
     await work(pool, (message) => call(replica, message), supervisor);
@@ -585,7 +617,17 @@ test('what a replica asks before it has said hello is dropped and counted', asyn
   const batch = [['request', 1, 'call', 'pool', 1000, false, 'early']];
   const early = folder.script(
     'early.cjs',
-    `process.send(${JSON.stringify({ cmd: 'NODE_BALLERMANN', batch })});`,
+    `const { dlopen } = process;
+    process.dlopen = (module, file) => {
+      dlopen.call(process, module, file);
+      const { ChannelEnd } = module.exports;
+      module.exports.ChannelEnd = class extends ChannelEnd {
+        constructor(...args) {
+          super(...args);
+          this.writeText(${JSON.stringify(JSON.stringify(batch))});
+        }
+      };
+    };`,
   );
   await using supervisor = await start({ replicas: 1, env: { NODE_OPTIONS: `--require ${early}` } });
   await using pool = await balance(supervisor, 'pool');

@@ -350,14 +350,21 @@ test('a call that is held for want of replicas is made when one comes, or ends w
   assert.is(pool.pid(), replacement);
 });
 
-test('a reply and an exit in one turn: the reply arrives', async () => {
+test('a reply of any size and an exit in one turn: the reply arrives', async () => {
   await using supervisor = await gated({ intensity: 100 });
   await using pool = await balance(supervisor, 'pool');
-  for (const code of [0, 3]) {
+  for (const [code, size, crash] of [
+    [0, 0, undefined],
+    [3, 16 * MB, undefined], // more than the channel holds: the replica waits until the primary has read enough
+    [1, 16 * MB, 'the cause'],
+  ] as const) {
     const replica = pool.pid();
     const down = downOf(supervisor, replica);
-    assert.is(await call(replica, { op: 'lastWords', code }), 'last words');
-    assert.is((await down).code, code);
+    const replies = times(2, () => call<string>(replica, { op: 'lastWords', code, size, crash }, patient));
+    for (const reply of replies) assert.is((await reply).length, 'last words'.length + size);
+    const event = await down;
+    assert.is(event.code, code);
+    assert.is(event.error?.message, crash);
     await until(() => upPids(supervisor).length === 2, 'the replacement');
     await pool.refresh();
   }

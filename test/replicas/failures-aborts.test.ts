@@ -105,7 +105,7 @@ test('an abort while the call waits behind a full channel: it is never sent', ()
   stage(
     async ({ replica, begin, abort }) => {
       await stopped(replica);
-      const large = later(call(replica, { op: 'sizes', text: 'x'.repeat(MB) }, patient));
+      const large = later(call(replica, { op: 'sizes', text: 'x'.repeat(16 * MB) }, patient));
       await turns();
       const settled = begin(handled);
       await turns();

@@ -20,7 +20,7 @@ test('a replica that is stopped and goes on: its calls timed out once, and its l
   try {
     // These lie in its channel, with one that fills the channel up; those behind wait here.
     const sent = times(3, () => later(call(replica, { op: 'handled' }, brief)));
-    cast(replica, { op: 'sizes', text: 'x'.repeat(1024 * 1024) });
+    cast(replica, { op: 'sizes', text: 'x'.repeat(16 * 1024 * 1024) });
     for (const promise of sent) await rejects(promise, 'ERR_TIMEOUT');
     const queued = times(5, () => later(call(replica, { op: 'handled' }, brief)));
     for (const promise of [...queued, running]) await rejects(promise, 'ERR_TIMEOUT');

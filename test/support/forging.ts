@@ -1,12 +1,15 @@
-/** Messages that no honest replica sends: real ones, changed in some places, and values of any kind. */
+/** Batches that no honest replica sends: real ones, changed in some places, and values of any kind. */
 
-import cluster, { type Worker } from 'node:cluster';
 import { randomInt } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { type Balancer, call } from 'ballermann';
 import fc from 'fast-check';
+import { addon } from '#src/memory/addon.js';
 import { note, pidAt } from './gate.js';
+import { fixture } from './helpers.js';
 
-export const CMD = 'NODE_BALLERMANN';
+/** The environment of a replica that does with its channel what it likes: see test/fixtures/tap.cjs. */
+export const tapped = { NODE_OPTIONS: `--require ${fileURLToPath(fixture('tap.cjs'))}` };
 
 /**
  * What the two environment variables of a long or a repeated run say: BALLERMANN_FORGED, how many messages;
@@ -27,21 +30,34 @@ export async function replayable(seed: number, work: () => Promise<void>): Promi
   }
 }
 
-/** Each message that the replicas send, as Node hands it over. */
+type Take = (message: unknown) => boolean;
+
+/** Each batch that the replicas send, as it comes to the primary, and where it comes. */
 export class Recorder implements Disposable {
-  readonly messages: object[] = [];
-  readonly workers: Worker[] = [];
-  readonly #onFork = (worker: Worker): void => {
-    this.workers.push(worker);
-    worker.process.on('internalMessage', (message: object) => this.messages.push(structuredClone(message)));
-  };
+  readonly batches: unknown[] = [];
+  /** Of each replica, what takes a message from it. */
+  readonly takes: Take[] = [];
+  readonly #addon = addon();
+  readonly #class = this.#addon.ChannelEnd;
 
   constructor() {
-    cluster.on('fork', this.#onFork);
+    const recorder = this;
+    const ChannelEnd = class extends this.#class {
+      constructor(...args: ConstructorParameters<ReturnType<typeof addon>['ChannelEnd']>) {
+        const [isPrimary, memory, ear, bell, take, ...others] = args;
+        recorder.takes.push(take);
+        const seen: Take = (message) => {
+          recorder.batches.push(typeof message === 'string' ? JSON.parse(message) : structuredClone(message));
+          return take(message);
+        };
+        super(isPrimary, memory, ear, bell, seen, ...others);
+      }
+    };
+    Object.assign(this.#addon, { ChannelEnd });
   }
 
   [Symbol.dispose](): void {
-    cluster.off('fork', this.#onFork);
+    Object.assign(this.#addon, { ChannelEnd: this.#class });
   }
 }
 
@@ -85,7 +101,7 @@ const surprising: readonly unknown[] = [
   { length: 2 ** 32 },
   { toString: 1, valueOf: null },
   JSON.parse('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}'),
-  { cmd: CMD, batch: [['ready']] },
+  [['ready']],
 ];
 
 type Change = readonly [how: number, path: readonly number[], value: unknown];
@@ -99,16 +115,16 @@ const value = fc.oneof(
 const change: fc.Arbitrary<Change> = fc.tuple(fc.nat(5), fc.array(fc.nat(7), { maxLength: 5 }), value);
 
 /** One of `real`, as it was or changed in up to three places. Repeated as it was, it is one that comes twice. */
-export function mutated(real: readonly object[]): fc.Arbitrary<object> {
+export function mutated<Real extends object>(real: readonly Real[]): fc.Arbitrary<Real> {
   return fc
     .tuple(fc.constantFrom(...real), fc.array(change, { maxLength: 3 }))
-    .map(([message, changes]) => changes.reduce(changed, structuredClone(message)));
+    .map(([message, changes]) => changes.reduce(changed<Real>, structuredClone(message)));
 }
 
-/** With entries, or any other value, where the batch ought to be. */
-export const ofAnything: fc.Arbitrary<object> = fc
+/** Any value where a batch ought to be, or an entry. */
+export const ofAnything: fc.Arbitrary<unknown> = fc
   .anything({ maxDepth: 2, withBigInt: true, withDate: true, withMap: true, withNullPrototype: true })
-  .chain((batch) => fc.constantFrom<object>({ cmd: CMD, batch }, { cmd: CMD, batch: [batch] }));
+  .chain((value) => fc.constantFrom<unknown>(value, [value]));
 
 /** Words of node:cluster and node:child_process, with any values. */
 export const ofNode: fc.Arbitrary<object> = fc
@@ -133,7 +149,7 @@ export const ofNode: fc.Arbitrary<object> = fc
   )
   .filter((message) => !(Number.isInteger(message.port) && Number(message.port) >= 0));
 
-function changed(message: object, [how, path, given]: Change): object {
+function changed<Real extends object>(message: Real, [how, path, given]: Change): Real {
   const value = structuredClone(given); // its own: a later change may be made in it
   let place: object = message;
   for (const step of path) {

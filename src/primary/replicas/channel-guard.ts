@@ -1,6 +1,6 @@
 /**
- * Stands between a replica's channel and Node's own code in the primary, which takes its workers at their word: what is
- * no message at all, and what speaks Node's words but not in Node's sense, would be an uncaught exception there. And
+ * Stands between a replica's IPC channel of Node's and Node's own code in the primary, which takes its workers at their word:
+ * what is no message at all, and what speaks Node's words but not in Node's sense, would be an uncaught exception there. And
  * who asks without reading the answers would fill the memory.
  */
 
@@ -12,8 +12,6 @@ import { NodeSockets } from './node-sockets.js';
 
 /** What a replica is found to have sent. */
 export interface ChannelGuardListener {
-  /** Whether more of ours waits for the replica than should. */
-  isOverfull(): boolean;
   /** A message was dropped. @param what the replica did that Node's own primary cannot take. */
   malformed(what: string): void;
   /** No message: nothing more is read, since nobody can say where the next one begins. At most once. */
@@ -47,14 +45,10 @@ function guardReading(child: ChildProcess, pipe: Pipe, listener: ChannelGuardLis
     if (isBehind()) pause();
   };
 
-  /** It does not read what it is sent, be that by us or by Node. */
+  /** It does not read what it is sent. */
   function isBehind(): boolean {
     const handles = (child as HandleSender)._handleQueue; // and what waits behind them
-    return (
-      listener.isOverfull() ||
-      pipe.writeQueueSize > MAX_WAITING ||
-      (Array.isArray(handles) && handles.length > MAX_ITEMS)
-    );
+    return pipe.writeQueueSize > MAX_WAITING || (Array.isArray(handles) && handles.length > MAX_ITEMS);
   }
 
   /** Its questions wait in its own memory, until it has read enough or is gone. */

@@ -4,11 +4,10 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import type { Payload } from '../../channel/codec.js';
+import type { Payload, Serialization } from '../../channel/codec.js';
 import { ENTRY_WEIGHT, fixed, Outbox, type Outgoing } from '../../channel/outbox.js';
 import { OutgoingAnswer } from '../../channel/outgoing-answer.js';
 import {
-  isOurs,
   isToPrimary,
   join,
   PROTOCOL_VERSION,
@@ -16,18 +15,21 @@ import {
   type ToReplica,
   unpack,
 } from '../../channel/protocol.js';
+import { SharedChannel } from '../../channel/shared-channel.js';
 import { BallermannError, toErrorData } from '../../errors.js';
+import type { ChannelEnds } from './channel-ends.js';
 import { guardChannel } from './channel-guard.js';
 
 /** Counters that outlive a replica: one set a supervisor. */
 export interface Counters {
   /** Answers that came after their caller had stopped waiting. */
   late: number;
-  /** Entries or envelopes that did not fit the protocol. */
+  /** Entries or batches that did not fit the protocol. */
   malformed: number;
 }
 
 export interface ChannelListener {
+  readonly serialization: Serialization;
   /** An entry that fits the protocol; never 'hello'. */
   take(entry: Exclude<ToPrimary, readonly ['hello', ...unknown[]]>): void;
   /** A message of Node's was dropped. @param what the replica did with it. */
@@ -37,25 +39,28 @@ export interface ChannelListener {
 }
 
 export class ReplicaChannel {
+  readonly #shared: SharedChannel<ToReplica>;
   readonly #outbox: Outbox<ToReplica>;
   readonly #counters: Counters;
   readonly #listener: ChannelListener;
   #greeted = false;
   #heard = 0;
 
-  constructor(process: ChildProcess, counters: Counters, listener: ChannelListener) {
-    this.#outbox = new Outbox<ToReplica>(process, join, true);
+  constructor(process: ChildProcess, ends: ChannelEnds, counters: Counters, listener: ChannelListener) {
+    this.#shared = new SharedChannel('primary', ends.take(), listener.serialization, {
+      take: (batch) => this.#receive(batch),
+      broken: (cause) => this.#broken(cause),
+    });
+    this.#outbox = new Outbox<ToReplica>(this.#shared, join, true);
     this.#counters = counters;
     this.#listener = listener;
     guardChannel(process, {
-      isOverfull: () => this.#outbox.isOverfull,
       malformed: (what) => {
         counters.malformed++;
         listener.dropped(what);
       },
       broken: (cause) => this.#broken(cause),
     });
-    process.on('internalMessage', (message: unknown) => this.#receive(message));
   }
 
   /** Whether the replica has said hello, so that what is sent to it reaches it. */
@@ -94,16 +99,25 @@ export class ReplicaChannel {
     this.#outbox.voided(item);
   }
 
+  /** Reads what the replica has written before its end. */
+  drain(): void {
+    this.#shared.drain();
+  }
+
   /** The replica is gone. */
   close(): void {
     this.#outbox.close();
+    this.#shared.close();
   }
 
-  #receive(message: unknown): void {
-    if (!isOurs(message)) return;
+  /** Whoever asks and does not read the answers is not read either, until it has read enough. */
+  #receive(batch: unknown): boolean {
     this.#heard++;
-    const malformed = unpack(message, isToPrimary, (entry) => this.#take(entry));
+    const malformed = unpack(batch, isToPrimary, (entry) => this.#take(entry));
     this.#counters.malformed += malformed; // read after #take, which counts as well
+    if (!this.#outbox.isOverfull) return true;
+    this.#outbox.whenRelieved(() => this.#shared.resume());
+    return false;
   }
 
   #take(entry: ToPrimary): void {

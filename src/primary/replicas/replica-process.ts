@@ -15,6 +15,7 @@ import { type BallermannError, fromErrorData } from '../../errors.js';
 import type { Segment } from '../../memory/segment.js';
 import { Slot } from '../../memory/slot.js';
 import { Utilization } from '../../memory/utilization.js';
+import type { ChannelEnds } from './channel-ends.js';
 import type { ExitInfo } from './exit.js';
 import { InFlight } from './in-flight.js';
 import type { Lifeline } from './lifeline.js';
@@ -64,10 +65,11 @@ export interface ReplicaPlace {
   readonly blockedAfter: number;
   readonly maxQueueLength: number;
   readonly lifeline: Lifeline;
+  readonly ends: ChannelEnds;
 }
 
-/** How long the end of the channel and the exit may be apart: what the replica had sent is read before its end. */
-const LAST_WORDS = 1000; // ms
+/** How long a replica that is still starting may outlive its IPC channel of Node's. */
+const WITHOUT_CHANNEL = 1000; // ms
 
 /** How long a replica that the primary may not signal has to end itself. */
 const OWN_END = 1000; // ms
@@ -96,10 +98,7 @@ export class ReplicaProcess {
   #utilization: Utilization | undefined;
   #crash: Error | undefined;
   #exit: ExitInfo | undefined;
-  #taken = 0;
-  #channelOpen = true;
   #hasDropped = false;
-  #lastWords: NodeJS.Timeout | undefined;
   readonly #death = deferred<ExitInfo>();
   /** Of the process, and of every message that it had: settled or redirected. Or it is stuck. */
   readonly #end = deferred();
@@ -116,7 +115,8 @@ export class ReplicaProcess {
     this.#slot = new Slot(place.segment, place.slot);
     this.#slot.occupy({ ...place, pid: this.pid });
 
-    this.#channel = new ReplicaChannel(worker.process, counters, {
+    this.#channel = new ReplicaChannel(worker.process, place.ends, counters, {
+      serialization: codec.serialization,
       take: (entry) => this.#take(entry),
       dropped: (what) => this.#dropped(what),
       broken: (error) => {
@@ -368,33 +368,27 @@ export class ReplicaProcess {
     if (error.syscall !== 'kill') this.#crash ??= error;
   }
 
+  /** What it had written before its end is read first: its answers, and the cause of a crash. */
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#exit !== undefined) return;
-    clearTimeout(this.#lastWords);
+    this.#channel.drain();
     this.#lifeline.cut();
     this.#state = 'dead';
-    this.#exit = { code, signal, error: this.#crash };
-    this.#taken = this.#slot.taken;
+    const exit = { code, signal, error: this.#crash };
+    this.#exit = exit;
+    const { taken } = this.#slot;
     this.#slot.clear();
-    this.#death.resolve(this.#exit);
-    this.#owner.exited(this, this.#exit);
-    if (!this.#channelOpen) this.#settleAll();
-    else this.#lastWords = setTimeout(() => this.#settleAll(), LAST_WORDS);
+    this.#death.resolve(exit);
+    this.#owner.exited(this, exit);
+    this.#channel.close();
+    this.inFlight.settleAll(exit, taken);
+    this.#end.resolve();
   }
 
   #disconnected(): void {
-    this.#channelOpen = false;
-    if (this.#exit !== undefined) this.#settleAll();
-    else if (this.#state === 'starting')
-      this.#lastWords = setTimeout(() => this.kill(), LAST_WORDS); // mostly exits itself
-    else this.#owner.leaving(this, 'disconnect');
-  }
-
-  #settleAll(): void {
-    if (this.#exit === undefined) return;
-    clearTimeout(this.#lastWords);
-    this.#channel.close();
-    this.inFlight.settleAll(this.#exit, this.#taken);
-    this.#end.resolve();
+    if (this.#exit !== undefined) return;
+    if (this.#state !== 'starting') return this.#owner.leaving(this, 'disconnect');
+    const timer = setTimeout(() => this.kill(), WITHOUT_CHANNEL); // mostly exits itself
+    void this.dead.then(() => clearTimeout(timer));
   }
 }

@@ -26,8 +26,8 @@ import { packageFile } from '../../package-files.js';
 /** ms; well below the ten days after which systemd takes what nobody has read out of the folder for temporary files. */
 const KEEP_EVERY = 24 * 60 * 60 * 1_000;
 
-/** The first descriptor of these in a replica: Node's channel, the segment and the lifeline are 3, 4 and 5. */
-const FIRST_FD = 6;
+/** The first descriptor of these in a replica: before them are Node's channel (3) and what src/primary/supervision/fork.ts gives it. */
+const FIRST_FD = 9;
 
 export interface Boot {
   /** The file for `--require`. */

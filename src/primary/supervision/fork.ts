@@ -6,12 +6,14 @@
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
 import type { Stream } from 'node:stream';
 import { INDEX_ENV, REPLICA_ENV, type ReplicaEnv } from '../../channel/environment.js';
+import type { SideDescriptors } from '../../channel/shared-channel.js';
 import { type Boot, boot } from './boot.js';
 import type { SupervisorSettings } from './supervisor-options.js';
 
-/** The descriptors under which a replica finds the segment and its lifeline. */
+/** The descriptors under which a replica finds the segment, its lifeline and its channel. */
 const SEGMENT_FD = 4;
 const LIFELINE_FD = 5;
+const CHANNEL_FDS = { memory: 6, ear: 7, bell: 8 };
 
 /** Every field that setupPrimary knows, so that none of another caller's survives. */
 type EveryField = {
@@ -22,6 +24,7 @@ type EveryField = {
 export interface Inherited {
   readonly segment: number;
   readonly lifeline: number;
+  readonly channel: SideDescriptors;
 }
 
 /**
@@ -41,6 +44,7 @@ export function forkReplica(
     ...env,
     slot,
     fd: SEGMENT_FD,
+    channel: CHANNEL_FDS,
     serialization,
     watchRss: settings.recycle.maxRss < Number.POSITIVE_INFINITY,
     report,
@@ -70,6 +74,9 @@ export function forkReplica(
         'ipc',
         asStream(inherited.segment),
         asStream(inherited.lifeline),
+        asStream(inherited.channel.memory),
+        asStream(inherited.channel.ear),
+        asStream(inherited.channel.bell),
         ...descriptors.map(asStream),
       ],
       uid: undefined,

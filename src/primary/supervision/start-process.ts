@@ -5,6 +5,7 @@ import { codecs } from '../../channel/codec.js';
 import { Slot } from '../../memory/slot.js';
 import * as listeners from '../listening/listeners.js';
 import { reportPath } from '../liveness/hang-report.js';
+import { ChannelEnds } from '../replicas/channel-ends.js';
 import { Lifeline } from '../replicas/lifeline.js';
 import { replicas } from '../replicas/registry.js';
 import type { Counters } from '../replicas/replica-channel.js';
@@ -37,13 +38,16 @@ export function startProcess(
   const blockedAfter = child.mayBeDebugged ? Number.POSITIVE_INFINITY : settings.blockedAfter;
   new Slot(segment, slot).clear(); // again: a replica may have written there since the last one's exit
   child.report = reportPath(settings.hangReports, slot);
-  const lifeline = makeLifeline(refused);
-  if (lifeline === undefined) return undefined;
-  const inherited = { segment: fd, lifeline: lifeline.fd };
+  const made = makeShared(refused);
+  if (made === undefined) return undefined;
+  const { lifeline, ends } = made;
+  const inherited = { segment: fd, lifeline: lifeline.fd, channel: ends.ofReplica };
   const worker = forkReplica(settings, child, inherited, child.report, refused);
   lifeline.inherited();
+  ends.inherited();
   if (worker === undefined) {
     lifeline.cut();
+    ends.discard();
     return undefined;
   }
   // Before the replica's own listeners: its death is known to the sockets before the child is removed.
@@ -52,17 +56,22 @@ export function startProcess(
   const codec = codecs[serialization];
   const script = basename(exec);
   const limits = { windows, blockedAfter, maxQueueLength };
-  const place = { segment, slot, incarnation, codec, script, lifeline, ...limits };
+  const place = { segment, slot, incarnation, codec, script, lifeline, ends, ...limits };
   const replica = new ReplicaProcess(worker, place, owner, owner.counters);
   replicas.set(replica.pid, replica);
   if (waitReady === 'online') replica.readyWhenOnline();
   return replica;
 }
 
-function makeLifeline(refused: (error: Error) => void): Lifeline | undefined {
+/** What the replica and the primary have together. */
+function makeShared(refused: (error: Error) => void): { lifeline: Lifeline; ends: ChannelEnds } | undefined {
+  let lifeline: Lifeline | undefined;
   try {
-    return new Lifeline();
+    lifeline = new Lifeline();
+    return { lifeline, ends: new ChannelEnds() };
   } catch (error) {
+    lifeline?.inherited();
+    lifeline?.cut();
     setImmediate(refused, error as Error);
     return undefined;
   }
