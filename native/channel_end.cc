@@ -72,6 +72,9 @@ class Turns {
     if (!uv_is_active(as_handle(&tidy_))) tidy_later();
   }
 
+  // All ends take what has come by now, however long that takes.
+  static void catch_up();
+
   // It is looked at no more.
   static void drop(End* end) {
     if (own_ == nullptr) return;
@@ -315,10 +318,18 @@ class End {
     return take_one();
   }
 
-  // Reads all that is there, paused or not: the other side has ended and writes no more.
+  // Reads all that has come by now: not more than there can be, since the other side may go on writing.
+  void catch_up() {
+    for (uint64_t read = 0; read < kStreamBytes && may_read(); read += last_span_)
+      if (!take_one()) return;
+  }
+
+  // The same, paused or not: the other side has ended.
   void drain() {
-    do is_paused_ = false;
-    while (take_one());
+    do {
+      is_paused_ = false;
+      catch_up();
+    } while (is_paused_);
     if (is_spoiled_ && has_news()) tell_spoiled();
   }
 
@@ -469,7 +480,8 @@ class End {
     switch (duplex_.in.front(frame)) {
       case Front::kFrame:
         quiet_turns_ = 0;
-        share_ -= frame.length;
+        last_span_ = span_of(frame.length);
+        share_ -= static_cast<int64_t>(last_span_);
         receive(frame);
         return true;
       case Front::kBroken:
@@ -581,6 +593,7 @@ class End {
   std::list<Waiting> waiting_;
   Partial partial_;
   std::string why_;
+  uint64_t last_span_ = 0;  // what the last frame has taken of the stream
   int64_t share_ = kShare;  // bytes that it may read before it is another's turn
   int quiet_turns_ = 0;
   bool is_awake_ = false;          // looked at in each turn
@@ -593,6 +606,12 @@ class End {
   bool is_untidy_ = false;         // tidy() will be called
   bool is_closed_ = false;
 };
+
+void Turns::catch_up() {
+  if (own_ == nullptr) return;
+  for (End* end : own_->awake_)
+    if (end != nullptr) end->catch_up();
+}
 
 void Turns::tidy_later() {
   uv_timer_start(
@@ -696,6 +715,8 @@ class ChannelEnd : public Napi::ObjectWrap<ChannelEnd> {
   End* end_ = nullptr;
 };
 
+void CatchUp(const Napi::CallbackInfo&) { Turns::catch_up(); }
+
 struct Pipe {
   int read;
   int write;
@@ -746,6 +767,7 @@ Napi::Value MakeChannel(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void define_channel_end(Napi::Env env, Napi::Object exports) {
+  exports.Set("catchUp", Napi::Function::New<CatchUp>(env, "catchUp"));
   exports.Set("makeChannel", Napi::Function::New<MakeChannel>(env, "makeChannel"));
   exports.Set("ChannelEnd",
               ChannelEnd::DefineClass(env, "ChannelEnd",

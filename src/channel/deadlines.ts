@@ -4,6 +4,7 @@
  */
 
 import { performance } from 'node:perf_hooks';
+import { addon } from '../memory/addon.js';
 
 /** A limit fires at most this many ms late (and the event loop's own delay). */
 const RESOLUTION = 25;
@@ -72,9 +73,15 @@ function schedule(): void {
 
 function sweep(): void {
   const now = performance.now();
+  let hasCaughtUp = false;
   for (const [ms, list] of lists) {
     while (list.first !== undefined && list.first.at <= now) {
       const { first } = list;
+      if (!hasCaughtUp) {
+        hasCaughtUp = true;
+        addon().catchUp(); // may settle it
+        continue;
+      }
       clearLimit(first);
       first.owner.expire();
     }

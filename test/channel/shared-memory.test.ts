@@ -3,11 +3,13 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { balance, call } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { pidAt } from '../support/gate.js';
-import { start, times, until } from '../support/helpers.js';
+import { tapped } from '../support/forging.js';
+import { pidAt, upPids } from '../support/gate.js';
+import { fixture, start, times, until } from '../support/helpers.js';
 
 const KB = 1024;
 
@@ -104,6 +106,17 @@ test('what one replica sends in large pieces does not keep another one waiting',
   isSending = false;
   await Promise.all(sending);
   assert.ok(meanwhile < 2 * 200, `${meanwhile} replies of 1 MiB came beside 200 small ones`);
+});
+
+test('a reply that has come in time counts, however much has come before it', async () => {
+  await using supervisor = await start({ exec: fixture('hostile.mjs'), env: tapped, replicas: 1 });
+  const [pid] = upPids(supervisor) as [number];
+  const operations = times(8, () => ({ op: 'repeat', entry: ['alive'], times: 20_000 }));
+  const reply = call(pid, { op: 'several', operations }, { timeout: 100 });
+  await turn(); // it goes out
+  const began = performance.now();
+  while (performance.now() - began < 1_500); // the primary is busy, and the replica answers
+  await reply; // it is behind what takes more than one turn to read
 });
 
 test.run();
