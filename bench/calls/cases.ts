@@ -25,6 +25,9 @@ export const BARE_ADVANCED = 'bare send (advanced)';
 export const MANY = 64;
 export const FIRST_CALLS = 5000;
 
+export const BALLERMANN_MANY = `ballermann (${MANY} replicas)`;
+export const BARE_MANY = `bare send (${MANY} forks)`;
+
 export const SMALL = 'echo, small object';
 export const LARGE = 'echo, 64 KiB';
 export const BUFFER = 'echo, 1 MiB buffer';
@@ -37,7 +40,7 @@ const OTHERS = ['poolifier', 'workerpool', 'jest-worker', 'tinypool', 'piscina (
 const ALL = ['ballermann', 'bare send', ...OTHERS];
 const WITH_ADVANCED = ['ballermann', ADVANCED, 'bare send', BARE_ADVANCED, ...OTHERS];
 /** Those that send a buffer as one. The others send its bytes as text, or as an object of numbers. */
-const WITH_BUFFERS = [ADVANCED, BARE_ADVANCED, 'workerpool', 'jest-worker', 'tinypool', 'piscina (threads)'];
+const WITH_BUFFERS = [ADVANCED, BARE_ADVANCED, 'jest-worker', 'piscina (threads)'];
 
 const small: Sample = { sort: 'text', length: 12 };
 
@@ -69,7 +72,7 @@ export const manyCase: Case = {
   sample: small,
   inFlight: 256,
   figure: 'cpu',
-  among: [`ballermann, ${MANY} replicas`, `bare send, ${MANY} forks`],
+  among: [BALLERMANN_MANY, BARE_MANY],
 };
 
 export interface Target {

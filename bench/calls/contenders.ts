@@ -4,7 +4,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { balance, call, type Selection, supervise } from 'ballermann';
 import { peer, workerFile } from '../peers.js';
-import { ADVANCED, BARE_ADVANCED, MANY } from './cases.js';
+import { ADVANCED, BALLERMANN_MANY, BARE_ADVANCED, BARE_MANY, MANY } from './cases.js';
 import type { Message, Reply } from './messages.js';
 
 export const WORKERS = 2;
@@ -22,10 +22,10 @@ export const contenders: Readonly<Record<string, () => Promise<Contender>>> = {
   ballermann: () => ballermann({}),
   [ADVANCED]: () => ballermann({ serialization: 'advanced' }),
   'ballermann (least-queue)': () => ballermann({ selection: 'least-queue' }),
-  [`ballermann, ${MANY} replicas`]: () => ballermann({ workers: MANY }),
+  [BALLERMANN_MANY]: () => ballermann({ workers: MANY }),
   'bare send': () => bareSend({}),
   [BARE_ADVANCED]: () => bareSend({ serialization: 'advanced' }),
-  [`bare send, ${MANY} forks`]: () => bareSend({ workers: MANY }),
+  [BARE_MANY]: () => bareSend({ workers: MANY }),
   poolifier,
   workerpool,
   'jest-worker': jestWorker,

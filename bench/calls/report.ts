@@ -2,7 +2,7 @@
 
 import { medianRatio, spread, threeDigits, verdictOf } from '../figures.js';
 import { table } from '../tables.js';
-import { type Case, type Figure, FLAT_OUT, MANY, type Target, targets } from './cases.js';
+import { BARE_MANY, type Case, type Figure, FLAT_OUT, type Target, targets } from './cases.js';
 
 /** The figure of each round. */
 export interface Series {
@@ -24,7 +24,7 @@ const HEADS = {
 } as const satisfies Record<Figure, string>;
 
 export function report({ case: { name, inFlight, figure }, series }: Measured, markdown: boolean): string {
-  const peers = ['poolifier', 'bare send', `bare send, ${MANY} forks`, FLAT_OUT].filter((peer) =>
+  const peers = ['poolifier', 'bare send', BARE_MANY, FLAT_OUT].filter((peer) =>
     series.some((one) => one.name === peer),
   );
   const showsTime = figure === 'rate' && inFlight === 1;
