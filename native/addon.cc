@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "acceptor.hpp"
-#include "channel_end.hpp"
+#include "channels.hpp"
 #include "hang_report.hpp"
 #include "loop_clock.hpp"
 #include "process.hpp"
@@ -289,7 +289,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
   exports.Set("hasPeerClosed", Napi::Function::New<HasPeerClosed>(env, "hasPeerClosed"));
   define_acceptor(env, exports);
-  define_channel_end(env, exports);
+  define_channels(env, exports);
   define_values(env, exports);
   return exports;
 }
