@@ -49,12 +49,13 @@ ChannelEnd::~ChannelEnd() {
 }
 
 int ChannelEnd::open() {
-  uv_loop_t* loop = Turns::of(env_).loop();
-  if (const int error = uv_poll_init(loop, &poll_, ear_); error != 0) return error;
+  Turns& turns = Turns::of(env_);
+  if (const int error = uv_poll_init(turns.loop(), &poll_, ear_); error != 0) return error;
   uv_handle_set_data(as_handle(&poll_), this);
   uv_unref(as_handle(&poll_));
   uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).rung(); });
   napi_add_async_cleanup_hook(env_, at_teardown, this, &hook_);
+  if (out_ == memory_->to_replica) turns.expect_answers();
   stir();
   return 0;
 }
@@ -100,7 +101,7 @@ bool ChannelEnd::work() noexcept {
   if (is_closed_) return false;
   if (share_ <= 0 && !has_news()) {
     share_ += kShare;
-    return may_read() && duplex_.in.has_news();
+    return has_come();
   }
   if (is_spoiled_) return has_news() && (tell_spoiled(), true);
   if (has_news()) {
@@ -211,7 +212,7 @@ Wanted ChannelEnd::wanted() const {
 
 bool ChannelEnd::publish(Bytes own, size_t size, Kind kind) {
   has_written_ = true;
-  if (!std::exchange(is_untidy_, true)) Turns::of(env_).used_memory(this);
+  Turns::of(env_).wrote(this, !std::exchange(is_untidy_, true));
   if (own == nullptr) {
     if (duplex_.out.commit(static_cast<uint32_t>(size), kind)) ring();
     return true;

@@ -48,6 +48,7 @@ class ChannelEnd final : public TurnTaker {
   bool sleep() noexcept override;
   bool wake() noexcept override;
   bool work() noexcept override;
+  bool has_come() noexcept override { return may_read() && duplex_.in.has_news(); }
   void catch_up() override;
   bool tidy() noexcept override;
 

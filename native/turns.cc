@@ -13,11 +13,19 @@ constexpr uint64_t kTurn = 2'000'000;
 // ms without use after which memory is given back.
 constexpr uint64_t kTidyAfter = 1'000;
 
+// ns for which a caller with one message in flight looks for its answer before it sleeps.
+constexpr uint64_t kLinger = 30'000;
+
+// Looks between two looks at the clock.
+constexpr int kLooks = 16;
+
 }  // namespace
 
 thread_local Turns* Turns::own_ = nullptr;
 
-void Turns::used_memory(TurnTaker* taker) {
+void Turns::wrote(TurnTaker* taker, bool is_untidy) {
+  ++written_;
+  if (!is_untidy) return;
   untidy_.push_back(taker);
   if (!uv_is_active(as_handle(&tidy_))) tidy_later();
 }
@@ -66,8 +74,29 @@ void Turns::closed(uv_handle_t* handle) {
   delete &self;
 }
 
+bool Turns::has_come() noexcept {
+  return std::any_of(awake_.begin(), awake_.end(),
+                     [](TurnTaker* taker) { return taker != nullptr && taker->has_come(); });
+}
+
+// One call after another: the answer is mostly there sooner than this thread could sleep and wake.
+void Turns::linger() noexcept {
+  if (!expects_answers_ || taken_ != 1 || written_ != 1 || !lingering_.pays()) return;
+  const uint64_t end = uv_hrtime() + kLinger;
+  bool has_news = false;
+  do {
+    for (int look = 0; look < kLooks && !has_news; look++) {
+      relax();
+      has_news = has_come();
+    }
+  } while (!has_news && uv_hrtime() < end);
+  lingering_.ended(has_news);
+}
+
 // Without any JavaScript: the loop clock counts this as a part of the poll.
 void Turns::before_poll() noexcept {
+  linger();
+  taken_ = written_ = 0;
   bool all_sleep = true;
   for (TurnTaker* taker : awake_)
     if (taker != nullptr && !taker->sleep()) all_sleep = false;
@@ -86,6 +115,7 @@ void Turns::after_poll() noexcept {
     TurnTaker* const one = awake_.front();
     awake_.splice(awake_.end(), awake_, awake_.begin());
     const bool worked = one != nullptr && one->work();
+    if (worked) ++taken_;
     without_work = worked ? 0 : without_work + 1;
     if (worked && uv_hrtime() >= end) break;
   }

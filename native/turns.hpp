@@ -8,6 +8,8 @@
 #include <array>
 #include <list>
 
+#include "lingering.hpp"
+
 namespace ballermann {
 
 // What is looked at in each turn while it may have something to do. What libuv's callbacks reach is noexcept:
@@ -20,6 +22,8 @@ class TurnTaker {
   virtual bool wake() noexcept = 0;
   // Does one thing, where it is its turn. @return false where there is none to do.
   virtual bool work() noexcept = 0;
+  // Whether something has come that it would take.
+  virtual bool has_come() noexcept = 0;
   // Takes what has come by now, however long that takes.
   virtual void catch_up() = 0;
   // Gives memory back that is not in use. @return false where it has been used since the last time.
@@ -42,8 +46,11 @@ class Turns {
   // From the next turn on it is looked at.
   void add(TurnTaker* taker) { awake_.push_back(taker); }
 
-  // It uses memory: it is asked to tidy up later.
-  void used_memory(TurnTaker* taker);
+  // It has written a message. @param is_untidy it uses memory since then: it is asked to tidy up later.
+  void wrote(TurnTaker* taker, bool is_untidy);
+
+  // What is written here is mostly answered at once, by another process: the thread may linger for it.
+  void expect_answers() { expects_answers_ = uv_available_parallelism() > 1; }
 
   // All of this thread take what has come by now.
   static void catch_up();
@@ -65,6 +72,8 @@ class Turns {
   static void closed(uv_handle_t* handle);
 
   void before_poll() noexcept;
+  void linger() noexcept;
+  bool has_come() noexcept;
   void after_poll() noexcept;
   void tidy() noexcept;
   void tidy_later();
@@ -81,6 +90,10 @@ class Turns {
   // The first one's turn is next; null: one that was dropped. (A vector would ask for a newer libstdc++.)
   std::list<TurnTaker*> awake_;
   std::list<TurnTaker*> untidy_;
+  Lingering lingering_;
+  bool expects_answers_ = false;
+  int taken_ = 0;    // messages of this turn
+  int written_ = 0;  // since the last poll
 };
 
 }  // namespace ballermann

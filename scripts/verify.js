@@ -30,6 +30,8 @@ const checks = [
   { name: 'gate-mutants', part: examples, work: examples.checkGateMutants },
   { name: 'stream-frames', part: examples, work: examples.checkStream },
   { name: 'stream-frames-mutants', part: examples, work: examples.checkStreamMutants },
+  { name: 'lingering', part: examples, work: examples.checkLingering },
+  { name: 'lingering-mutants', part: examples, work: examples.checkLingeringMutants },
   { name: 'model', part: model, work: model.checkModel },
   { name: 'model-mutants', part: model, work: model.checkModelMutants },
   { name: 'channel-model', part: model, work: model.checkChannelModel },

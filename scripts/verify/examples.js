@@ -1,10 +1,11 @@
 /**
  * Headers of native/ by examples, exactly: whose turn it is to accept a connection (listener.hpp, with a clock of its own),
- * and what a stream makes of any word (stream.hpp); and weakened variants of them.
+ * what a stream makes of any word (stream.hpp), and when a thread lingers (lingering.hpp); and weakened variants of them.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mutants as gateMutants } from '../../test/native/gate-mutants.js';
+import { mutants as lingeringMutants } from '../../test/native/lingering-mutants.js';
 import { mutants as streamMutants } from '../../test/native/stream-mutants.js';
 import { catchEach } from './mutants.js';
 import { attempt, run } from './process.js';
@@ -12,10 +13,13 @@ import { attempt, run } from './process.js';
 export const packages = ['g++'];
 
 const gate = { name: 'gate', header: 'listener.hpp', mutants: gateMutants };
+const lingering = { name: 'lingering', header: 'lingering.hpp', mutants: lingeringMutants };
 const stream = { name: 'stream', header: 'stream.hpp', mutants: streamMutants };
 
 export const checkGate = (context) => check(context, gate);
 export const checkGateMutants = (context) => checkMutants(context, gate);
+export const checkLingering = (context) => check(context, lingering);
+export const checkLingeringMutants = (context) => checkMutants(context, lingering);
 export const checkStream = (context) => check(context, stream);
 export const checkStreamMutants = (context) => checkMutants(context, stream);
 
