@@ -2,8 +2,6 @@
 
 import { readFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { type Balancer, balance, call } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -11,6 +9,7 @@ import { failing, stopped } from '../support/failing.js';
 import { tapped } from '../support/forging.js';
 import { duringWindow, upPids } from '../support/gate.js';
 import { fixture, rejects, until } from '../support/helpers.js';
+import { memory } from '../support/memory.js';
 import { Folder, later } from '../support/processes.js';
 
 const MB = 1024 * 1024;
@@ -18,16 +17,6 @@ const patient = { timeout: 50_000 };
 
 /** 64 MiB of messages, and what V8, promises and time limits make of them. */
 const BOUND = 256 * MB;
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
-/** Bytes that this process cannot give back. */
-function memory(): number {
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
 
 /** A text of its own, which shares no memory with another. */
 function textOf(length: number): string {
@@ -66,12 +55,12 @@ async function fillsUp(what: string, send: (replica: number) => Promise<unknown>
   await using supervisor = await failing(folder, { replicas: 1 });
   await using pool = await balance(supervisor, 'pool');
   const replica = pool.pid();
-  const before = memory();
+  const before = memory().all;
   await stopped(replica);
   let sent: Promise<unknown>[];
   try {
     sent = await fill(() => send(replica));
-    check(what, sent.length, memory() - before);
+    check(what, sent.length, memory().all - before);
   } finally {
     process.kill(replica, 'SIGCONT');
   }
@@ -105,7 +94,7 @@ for (const [kind, serialization] of [
     using folder = new Folder();
     await using supervisor = await failing(folder, { exec: fixture('deaf.mjs'), serialization, env: tapped });
     const [deaf, other] = upPids(supervisor) as [number, number];
-    const before = memory();
+    const before = memory().all;
     const asking = later(
       call<{ asked: number; answers: number }>(
         deaf,
@@ -122,7 +111,7 @@ for (const [kind, serialization] of [
     );
     await until(() => folder.has('said'), 'the end of the questions', 40_000);
     assert.is(readFileSync(folder.at('said'), 'utf8'), 'stuck');
-    const bytes = memory() - before;
+    const bytes = memory().all - before;
     console.log(`unread ${kind}: ${(bytes / MB).toFixed(0)} MiB of memory`);
     assert.ok(bytes < BOUND, `${bytes} bytes`);
     assert.is(await call(other, { op: 'echo', text: 'to others' }), 'to others');
@@ -136,10 +125,10 @@ test('the memory for what a paused pool holds is bounded, and all of it is sent 
   using folder = new Folder();
   await using supervisor = await failing(folder, { replicas: 1 });
   await using pool = await balance(supervisor, 'pool');
-  const before = memory();
+  const before = memory().all;
   const sent = await duringWindow(pool, async () => {
     const held = await fill(() => pool.call({ op: 'handled' }, patient));
-    check('held calls of a few', held.length, memory() - before);
+    check('held calls of a few', held.length, memory().all - before);
     return [held];
   });
   const accepted = await acceptedOf(sent.flat());

@@ -8,8 +8,6 @@
 
 import cluster from 'node:cluster';
 import { setImmediate as turn } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { type Balancer, balance, call, cast, ping } from 'ballermann';
 import fc from 'fast-check';
 import { test } from 'uvu';
@@ -18,9 +16,7 @@ import { isToPrimary, PROTOCOL_VERSION } from '#src/channel/protocol.js';
 import { converse, mutated, ofAnything, ofNode, Recorder, replayable, runs } from '../support/forging.js';
 import { gated, note } from '../support/gate.js';
 import { until } from '../support/helpers.js';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
+import { memory } from '../support/memory.js';
 
 /** Messages in one turn of the event loop. */
 const TURN = 1_000;
@@ -51,11 +47,6 @@ function misfits(forged: Forged): { atLeast: number; more: number } {
     atLeast: batch.length - fitting.length,
     more: answers.reduce((sum, { length }) => sum + length, 0),
   };
-}
-
-function heap(): number {
-  collect();
-  return process.memoryUsage().heapUsed;
 }
 
 async function siege(pool: Balancer, recorder: Recorder): Promise<void> {
@@ -91,14 +82,14 @@ async function siege(pool: Balancer, recorder: Recorder): Promise<void> {
       known = pool.stats().malformed; // the replicas have answered what was sent in their names
       fc.assert(property, { numRuns: Math.min(TURN, count - done), seed: seed + done });
       await turn();
-      if (done < count / 2) afterSome = heap();
+      if (done < count / 2) afterSome = memory().heap;
     }
   });
   await until(
     () => pool.stats().replicas.every(({ unfinished }) => unfinished === 0),
     'an end of all requests',
   );
-  const grown = (heap() - afterSome) / 2 ** 20;
+  const grown = (memory().heap - afterSome) / 2 ** 20;
   assert.ok(grown < 16, `${grown.toFixed(1)} MiB more after the second half`);
 }
 

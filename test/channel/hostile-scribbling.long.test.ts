@@ -3,21 +3,11 @@
  * a million times.
  */
 
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runs } from '../support/forging.js';
+import { memory } from '../support/memory.js';
 import { scribbled } from '../support/scribbling.js';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
-function memory(): number {
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
 
 test('a million times: the primary lives, its memory stays flat, and no outcome is unknown', async () => {
   const uncaught: unknown[] = [];
@@ -25,11 +15,11 @@ test('a million times: the primary lives, its memory stays flat, and no outcome 
   const { count } = runs(1_000_000);
   const first = await scribbled(count / 10);
   await first.supervisor.close();
-  const afterSome = memory();
+  const afterSome = memory().all;
   const { supervisor, outcomes, reasons } = await scribbled(count);
   await supervisor.close();
   console.log('calls:', [...outcomes], 'ends:', [...reasons]);
-  const grown = (memory() - afterSome) / 2 ** 20;
+  const grown = (memory().all - afterSome) / 2 ** 20;
   assert.ok(grown < 16, `${grown.toFixed(1)} MiB more`);
   assert.equal(uncaught, []);
   const known = [

@@ -4,30 +4,20 @@
 //   gate
 //
 // Prints how much was checked; at the first thing that does not hold it says which, and exits with 1.
-#include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <new>
 #include <random>
-#include <string>
 
+#include "examples.hpp"
 #include "listener.hpp"
 
 namespace ballermann {
 namespace {
 
+using examples::check;
+
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kSlow = 1'000 * kMs;  // between two connections: long enough for each to be the only one
-
-std::string scenario;
-uint64_t checks = 0;
-
-void check(bool holds, const char* what, int64_t got) {
-  checks++;
-  if (holds) return;
-  std::printf("%s: %s; got %lld\n", scenario.c_str(), what, static_cast<long long>(got));
-  std::exit(1);
-}
 
 // Replicas in slots 1 to n, all idle and serving, that listen on one socket. Their event loops turn with each
 // connection unless a scenario stops them.
@@ -463,15 +453,7 @@ void a_listener_that_somebody_spoils_is_read_within_its_bounds() {
   equal(replicas.listener().slots, 0xffff'ffff, "only raised");
 }
 
-struct Scenario {
-  const char* name;
-  void (*run)();
-};
-
-#define SCENARIO(name) \
-  { #name, name }
-
-constexpr Scenario kScenarios[] = {
+constexpr examples::Scenario kScenarios[] = {
     SCENARIO(one_by_one_each_gets_the_same),
     SCENARIO(a_lead_stays_within_its_limit_however_fast_they_come),
     SCENARIO(the_lead_over_an_idle_fellow_grows_with_the_rate),
@@ -498,12 +480,4 @@ constexpr Scenario kScenarios[] = {
 }  // namespace
 }  // namespace ballermann
 
-int main() {
-  using ballermann::kScenarios;
-  for (const auto& [name, run] : kScenarios) {
-    ballermann::scenario = name;
-    run();
-  }
-  std::printf("%zu scenarios, %llu checks\n", std::size(kScenarios),
-              static_cast<unsigned long long>(ballermann::checks));
-}
+int main() { examples::run(ballermann::kScenarios); }

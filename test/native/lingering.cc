@@ -2,20 +2,11 @@
 // with 1 at the first that fails.
 #include "lingering.hpp"
 
-#include <cstdio>
-#include <cstdlib>
+#include "examples.hpp"
 
 namespace {
 
-const char* scenario = "";
-unsigned long long checks = 0;
-
-void check(bool holds, const char* what) {
-  checks++;
-  if (holds) return;
-  std::printf("%s: %s\n", scenario, what);
-  std::exit(1);
-}
+using examples::check;
 
 // How many times it is left out before it is tried again.
 int left_out(ballermann::Lingering& lingering) {
@@ -53,20 +44,12 @@ void what_pays_again_is_not_left_out_any_more() {
   check(left_out(lingering) == 1, "it begins anew");
 }
 
+constexpr examples::Scenario kScenarios[] = {
+    SCENARIO(what_pays_goes_on),
+    SCENARIO(what_is_in_vain_is_left_out_ever_longer),
+    SCENARIO(what_pays_again_is_not_left_out_any_more),
+};
+
 }  // namespace
 
-int main() {
-  const struct {
-    const char* name;
-    void (*run)();
-  } scenarios[] = {
-      {"what_pays_goes_on", what_pays_goes_on},
-      {"what_is_in_vain_is_left_out_ever_longer", what_is_in_vain_is_left_out_ever_longer},
-      {"what_pays_again_is_not_left_out_any_more", what_pays_again_is_not_left_out_any_more},
-  };
-  for (const auto& [name, run] : scenarios) {
-    scenario = name;
-    run();
-  }
-  std::printf("3 scenarios, %llu checks\n", checks);
-}
+int main() { examples::run(kScenarios); }

@@ -4,23 +4,14 @@
 // Says how many checks there were; exits with 1 at the first that fails.
 #include "stream.hpp"
 
-#include <cstdio>
-#include <cstdlib>
-#include <iterator>
 #include <memory>
+
+#include "examples.hpp"
 
 namespace ballermann {
 namespace {
 
-const char* scenario = "";
-unsigned long long checks = 0;
-
-void check(bool holds, const char* what) {
-  checks++;
-  if (holds) return;
-  std::printf("%s: %s\n", scenario, what);
-  std::exit(1);
-}
+using examples::check;
 
 struct Both {
   std::unique_ptr<Channel> channel = std::make_unique<Channel>();
@@ -253,15 +244,7 @@ void a_header_of_another_build_is_refused() {
   check(!compatible(header), "another length");
 }
 
-struct Scenario {
-  const char* name;
-  void (*run)();
-};
-
-#define SCENARIO(name) \
-  { #name, name }
-
-constexpr Scenario kScenarios[] = {
+constexpr examples::Scenario kScenarios[] = {
     SCENARIO(a_frame_that_can_be_is_read_and_no_other),
     SCENARIO(a_pad_fills_what_is_left_and_a_frame_follows),
     SCENARIO(a_reader_that_cannot_be_there_is_reported),
@@ -276,12 +259,4 @@ constexpr Scenario kScenarios[] = {
 }  // namespace
 }  // namespace ballermann
 
-int main() {
-  using ballermann::kScenarios;
-  for (const auto& [name, run] : kScenarios) {
-    ballermann::scenario = name;
-    run();
-  }
-  std::printf("%zu scenarios, %llu checks\n", std::size(kScenarios),
-              static_cast<unsigned long long>(ballermann::checks));
-}
+int main() { examples::run(ballermann::kScenarios); }
