@@ -72,6 +72,7 @@ void ChannelEnd::close() {
 }
 
 bool ChannelEnd::sleep() noexcept {
+  if (std::exchange(is_rung_, false) && !hear()) uv_poll_stop(&poll_);
   is_asleep_ = !has_news() && duplex_.sleep(wanted());
   return is_asleep_;
 }
@@ -191,8 +192,9 @@ void ChannelEnd::stir() {
   Turns::of(env_).add(this);
 }
 
+// Its message first: the other side may wait for the answer. The bell is emptied before the next sleep.
 void ChannelEnd::rung() noexcept {
-  if (!hear()) uv_poll_stop(&poll_);
+  is_rung_ = true;
   stir();
 }
 

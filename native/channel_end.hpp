@@ -115,6 +115,7 @@ class ChannelEnd final : public TurnTaker {
   uint64_t last_span_ = 0;  // what the last frame has taken of the stream
   int64_t share_ = kShare;  // bytes that it may still read in this turn of its
   int quiet_turns_ = 0;
+  bool is_rung_ = false;           // its bell has not been emptied since
   bool is_awake_ = false;          // looked at in each turn
   bool is_asleep_ = false;         // since this turn's poll, or for longer: it will be rung
   bool is_paused_ = false;         // reads nothing

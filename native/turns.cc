@@ -14,7 +14,7 @@ constexpr uint64_t kTurn = 2'000'000;
 constexpr uint64_t kTidyAfter = 1'000;
 
 // ns for which a caller with one message in flight looks for its answer before it sleeps.
-constexpr uint64_t kLinger = 30'000;
+constexpr uint64_t kLinger = 50'000;
 
 // Looks between two looks at the clock.
 constexpr int kLooks = 16;
@@ -80,8 +80,11 @@ bool Turns::has_come() noexcept {
 }
 
 // One call after another: the answer is mostly there sooner than this thread could sleep and wake.
-void Turns::linger() noexcept {
-  if (!expects_answers_ || taken_ != 1 || written_ != 1 || !lingering_.pays()) return;
+// @return whether something has come.
+bool Turns::lingers() noexcept {
+  const bool waits_for_one = taken_ == 1 && written_ == 1;
+  taken_ = written_ = 0;
+  if (!expects_answers_ || !waits_for_one || !lingering_.pays()) return false;
   const uint64_t end = uv_hrtime() + kLinger;
   bool has_news = false;
   do {
@@ -91,12 +94,14 @@ void Turns::linger() noexcept {
     }
   } while (!has_news && uv_hrtime() < end);
   lingering_.ended(has_news);
+  return has_news;
 }
 
-// Without any JavaScript: the loop clock counts this as a part of the poll.
+// A caller that lingers takes its answers here, without a poll in between. A replica runs no JavaScript here:
+// its loop clock counts this as a part of the poll.
 void Turns::before_poll() noexcept {
-  linger();
-  taken_ = written_ = 0;
+  const uint64_t end = uv_hrtime() + kTurn;
+  while (lingers() && uv_hrtime() < end) take(end);
   bool all_sleep = true;
   for (TurnTaker* taker : awake_)
     if (taker != nullptr && !taker->sleep()) all_sleep = false;
@@ -106,11 +111,13 @@ void Turns::before_poll() noexcept {
     uv_idle_start(&idle_, [](uv_idle_t*) {});
 }
 
-// By turns, so that none waits for all those of another.
 void Turns::after_poll() noexcept {
   std::erase_if(awake_, [](TurnTaker* taker) { return taker == nullptr || !taker->wake(); });
-  if (awake_.empty()) return;
-  const uint64_t end = uv_hrtime() + kTurn;
+  if (!awake_.empty()) take(uv_hrtime() + kTurn);
+}
+
+// By turns, so that none waits for all those of another.
+void Turns::take(uint64_t end) noexcept {
   for (size_t without_work = 0; without_work < awake_.size();) {
     TurnTaker* const one = awake_.front();
     awake_.splice(awake_.end(), awake_, awake_.begin());

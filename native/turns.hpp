@@ -72,8 +72,9 @@ class Turns {
   static void closed(uv_handle_t* handle);
 
   void before_poll() noexcept;
-  void linger() noexcept;
+  bool lingers() noexcept;
   bool has_come() noexcept;
+  void take(uint64_t end) noexcept;
   void after_poll() noexcept;
   void tidy() noexcept;
   void tidy_later();
@@ -92,8 +93,8 @@ class Turns {
   std::list<TurnTaker*> untidy_;
   Lingering lingering_;
   bool expects_answers_ = false;
-  int taken_ = 0;    // messages of this turn
-  int written_ = 0;  // since the last poll
+  int taken_ = 0;    // messages, since this thread has last slept or lingered
+  int written_ = 0;  // the same
 };
 
 }  // namespace ballermann
