@@ -8,6 +8,7 @@ import { eachOf, isToPrimary, isToReplica, join, type ToReplica } from '#src/cha
 import { isAtMost, LongCount } from '#src/memory/counts.js';
 import { replicaOf } from '#src/primary/replicas/registry.js';
 import { ownSegment } from '#src/primary/replicas/slots.js';
+import { tapped } from '../support/forging.js';
 import { pidAt, upPids } from '../support/gate.js';
 import {
   fixture,
@@ -203,7 +204,7 @@ test('ids of messages go on beyond 2^32', async () => {
   );
   assert.ok(isToPrimary(['result', 2 ** 32 + 1, 'reply']));
 
-  await using supervisor = await start({ exec: fixture('wraps.mjs') });
+  await using supervisor = await start({ exec: fixture('wraps.mjs'), env: tapped });
   const [asker, target] = upPids(supervisor);
   const ids = times(4, () => 0).map((_, i) => first + i);
   const answered = await call<number[]>(asker as number, { op: 'request', ids, target });
