@@ -1,9 +1,11 @@
 // Fuzzes the attaching to a segment: native/segment.cc itself, given files of any size that hold anything.
 // Either it refuses, or header and size were right and the whole segment can be used.
+#include <fcntl.h>
 #include <napi.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 //
+#include "../../native/memory_file.cc"
 #include "../../native/ring.hpp"
 #include "../../native/segment.cc"
 //
