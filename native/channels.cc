@@ -99,12 +99,7 @@ Pipe make_pipe(Napi::Env env) {
 
 int make_memory(Napi::Env env) {
   const int fd = make_memory_file(env, "ballermann.channel", sizeof(Channel));
-  void* memory = map_memory_file(fd, sizeof(ChannelWords));
-  if (memory == nullptr) {
-    const Napi::Error error = system_error(env, "mmap");
-    close(fd);
-    throw error;
-  }
+  void* memory = map_new_memory_file(env, fd, sizeof(ChannelWords));
   static_cast<ChannelWords*>(memory)->header = this_channel();
   munmap(memory, sizeof(ChannelWords));
   return fd;

@@ -54,6 +54,14 @@ size_t memory_file_bytes(int fd) {
   return end > 0 ? static_cast<size_t>(end) : 0;
 }
 
+void* map_new_memory_file(Napi::Env env, int fd, size_t bytes) {
+  void* memory = map_memory_file(fd, bytes);
+  if (memory != nullptr) return memory;
+  const Napi::Error error = system_error(env, "mmap");
+  close(fd);
+  throw error;
+}
+
 void* map_memory_file(int fd, size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   return memory == MAP_FAILED ? nullptr : memory;

@@ -15,6 +15,9 @@ int make_memory_file(Napi::Env env, const char* name, size_t bytes);
 // Of the file behind a descriptor; 0 where it is none.
 size_t memory_file_bytes(int fd);
 
+// Maps the beginning of a file that was just made. Throws as that does, with the file closed.
+void* map_new_memory_file(Napi::Env env, int fd, size_t bytes);
+
 // @return null where the system refuses.
 void* map_memory_file(int fd, size_t bytes);
 

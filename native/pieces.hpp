@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -42,10 +41,7 @@ struct Partial {
     if (wanted > kMaxMessage) return false;
     if (wanted > capacity) {
       capacity = std::max(wanted, 2 * capacity);
-      void* grown = std::realloc(bytes.get(), capacity);
-      if (grown == nullptr) return false;
-      static_cast<void>(bytes.release());
-      bytes.reset(static_cast<uint8_t*>(grown));
+      if (!resize(bytes, capacity)) return false;
     }
     if (frame.length > 0) std::memcpy(bytes.get() + size, frame.bytes, frame.length);
     size = wanted;
@@ -68,7 +64,6 @@ class StreamPlace final : public Place {
     return place;
   }
 
-  bool is_in_stream() const { return writer_ != nullptr; }
   Bytes take() { return std::move(heap_); }
 
  private:
@@ -81,13 +76,10 @@ class StreamPlace final : public Place {
   }
 
   uint8_t* on_heap(size_t wanted) {
-    auto* grown = static_cast<uint8_t*>(std::realloc(heap_.get(), wanted));
-    if (grown == nullptr) return nullptr;
-    if (writer_ != nullptr && reserved_ != nullptr) std::memcpy(grown, reserved_, capacity_);
+    if (!resize(heap_, wanted)) return nullptr;
+    if (writer_ != nullptr && reserved_ != nullptr) std::memcpy(heap_.get(), reserved_, capacity_);
     writer_ = nullptr;
-    static_cast<void>(heap_.release());
-    heap_.reset(grown);
-    return grown;
+    return heap_.get();
   }
 
   Writer* writer_;

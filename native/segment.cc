@@ -73,12 +73,7 @@ void create_segment(Napi::Env env) {
     return;
   }
   const int fd = make_memory_file(env, "ballermann", sizeof(Segment));
-  void* memory = map_memory_file(fd, sizeof(Segment));
-  if (memory == nullptr) {
-    const Napi::Error error = system_error(env, "mmap");
-    close(fd);
-    throw error;
-  }
+  void* memory = map_new_memory_file(env, fd, sizeof(Segment));
   static_cast<Segment*>(memory)->header = this_layout();  // the rest is zero, as the system gives it
   adopt(memory, fd, 0);
 }

@@ -100,8 +100,11 @@ bool Turns::lingers() noexcept {
 // A caller that lingers takes its answers here, without a poll in between. A replica runs no JavaScript here:
 // its loop clock counts this as a part of the poll.
 void Turns::before_poll() noexcept {
-  const uint64_t end = uv_hrtime() + kTurn;
-  while (lingers() && uv_hrtime() < end) take(end);
+  if (lingers()) {
+    const uint64_t end = uv_hrtime() + kTurn;
+    do take(end);
+    while (lingers() && uv_hrtime() < end);
+  }
   bool all_sleep = true;
   for (TurnTaker* taker : awake_)
     if (taker != nullptr && !taker->sleep()) all_sleep = false;

@@ -282,10 +282,7 @@ class HeapPlace final : public Place {
 
   uint8_t* grow(size_t size, size_t& capacity) override {
     if (size < kFirst) size = kFirst;
-    void* grown = std::realloc(bytes.get(), size);
-    if (grown == nullptr) return nullptr;
-    static_cast<void>(bytes.release());
-    bytes.reset(static_cast<uint8_t*>(grown));
+    if (!resize(bytes, size)) return nullptr;
     capacity = size;
     return bytes.get();
   }

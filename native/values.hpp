@@ -17,6 +17,15 @@ struct Free {
 // Memory of malloc's.
 using Bytes = std::unique_ptr<uint8_t, Free>;
 
+// Gives it another size, with what it holds. @return false where there is no memory: it stays as it is.
+inline bool resize(Bytes& bytes, size_t size) {
+  void* resized = std::realloc(bytes.get(), size);
+  if (resized == nullptr) return false;
+  static_cast<void>(bytes.release());
+  bytes.reset(static_cast<uint8_t*>(resized));
+  return true;
+}
+
 // Where a value is written to.
 class Place {
  public:

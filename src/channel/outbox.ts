@@ -142,8 +142,7 @@ export class Outbox<Entry> {
       const begin = this.#head;
       if (this.#sendNow(Number.POSITIVE_INFINITY) !== undefined) {
         const end = this.#head;
-        this.#head = begin;
-        for (const { weight } of this.#waiting.slice(begin, end)) this.#weight += weight;
+        this.#putBack(begin);
         while (this.#head < end) {
           const item = this.#waiting[this.#head] as Outgoing<Entry>;
           const own = this.#sendNow(1);
@@ -270,15 +269,26 @@ export class Outbox<Entry> {
    * their sender stood on: so they are tried again one by one, each in a turn of its own. What was alone fails.
    */
   #takeBack(begin: number, wasAlone: boolean, error: unknown): void {
-    const items = this.#waiting.slice(begin, this.#head);
-    for (const item of items) item.recall();
+    const items = this.#recall(begin);
     if (wasAlone) {
       for (const item of items) item.fail(error);
       return;
     }
     this.#suspects = items.length;
+    this.#putBack(begin);
+  }
+
+  /** The items from `begin` on, which were recalled, wait again. */
+  #putBack(begin: number): void {
+    for (const { weight } of this.#waiting.slice(begin, this.#head)) this.#weight += weight;
     this.#head = begin;
-    for (const { weight } of items) this.#weight += weight;
+  }
+
+  /** @returns the items from `begin` on, which were in a message that could not be written. */
+  #recall(begin: number): Outgoing<Entry>[] {
+    const items = this.#waiting.slice(begin, this.#head);
+    for (const item of items) item.recall();
+    return items;
   }
 
   /** @param most how many items at most. @returns what has kept them from being written, where something has. */
@@ -289,7 +299,7 @@ export class Outbox<Entry> {
       if (batch.length > 0) this.#port.write(batch, isHeavy, this.#written);
       return undefined;
     } catch (error) {
-      for (const item of this.#waiting.slice(begin, this.#head)) item.recall();
+      this.#recall(begin);
       return { error };
     }
   }

@@ -416,14 +416,7 @@ struct Lookup : World<Lookup, 2> {
   }
 };
 
-// The scenarios of this build, as RUN(name, type) lines.
-#define RUN(name, ...) {#name, rl::simulate<__VA_ARGS__>},
-const checked::Runner runners[] = {
-#include "small/scenarios.inc"
-};
-#undef RUN
-
 }  // namespace
 }  // namespace ballermann
 
-int main(int argc, char** argv) { return checked::run_scenario(ballermann::runners, argc, argv); }
+#include "main.hpp"

@@ -161,14 +161,7 @@ struct WokenOtherwise : World<WokenOtherwise<Sizes, kEach>, 3>, Sizes {
   }
 };
 
-// The scenarios of this build, as RUN(name, type) lines.
-#define RUN(name, ...) {#name, rl::simulate<__VA_ARGS__>},
-const checked::Runner runners[] = {
-#include "small/scenarios.inc"
-};
-#undef RUN
-
 }  // namespace
 }  // namespace ballermann
 
-int main(int argc, char** argv) { return checked::run_scenario(ballermann::runners, argc, argv); }
+#include "main.hpp"
