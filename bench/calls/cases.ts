@@ -42,7 +42,7 @@ const WITH_ADVANCED = ['ballermann', ADVANCED, 'bare send', BARE_ADVANCED, ...OT
 /** Those that send a buffer as one. The others send its bytes as text, or as an object of numbers. */
 const WITH_BUFFERS = [ADVANCED, BARE_ADVANCED, 'jest-worker', 'piscina (threads)'];
 
-const small: Sample = { sort: 'text', length: 12 };
+export const small: Sample = { sort: 'text', length: 12 };
 
 const rate = (name: string, sample: Sample, inFlight: readonly number[], among: readonly string[]): Case[] =>
   inFlight.map((count) => ({ name, sample, inFlight: count, figure: 'rate', among }));

@@ -8,12 +8,23 @@ import { options, progress } from '../command.js';
 import { shuffled } from '../figures.js';
 import { installPeers } from '../install.js';
 import { machine, machineLine } from '../machine.js';
-import { type Case, cases, FIRST_CALLS, FLAT_OUT, FLOOR, freshCase, manyCase, SMALL } from './cases.js';
+import {
+  type Case,
+  cases,
+  FIRST_CALLS,
+  FLAT_OUT,
+  FLOOR,
+  freshCase,
+  manyCase,
+  SMALL,
+  small as smallSample,
+} from './cases.js';
 import { FlatOut } from './flat-out.js';
 import { compileFloor, measureFloor } from './floor.js';
 import { Hosted } from './hosted.js';
-import type { CpuTask } from './messages.js';
-import { type Measured, report, type Series, verdicts } from './report.js';
+import { type CpuTask, payloadOf } from './messages.js';
+import { type Parts, RoundTripParts } from './parts.js';
+import { type Measured, partsOf, report, type Series, verdicts } from './report.js';
 
 const { quick, markdown, only } = options('bench:calls');
 const rounds = quick ? 3 : 9;
@@ -31,6 +42,7 @@ try {
   for (const name of new Set(cases.flatMap(({ among }) => among)))
     if (takesPart(name)) hosted.set(name, await Hosted.start(name));
   const results: Measured[] = [];
+  const parts = hasFloor ? measureParts(task) : undefined;
   const wanted = cases.filter(has);
   for (const [i, item] of wanted.entries()) {
     progress(`${i + 1} of ${wanted.length}: ${item.name}, ${item.inFlight} in flight`);
@@ -44,6 +56,8 @@ try {
   progress('');
   console.log(`${machineLine()}; 2 workers each; medians of ${rounds} rounds (lowest to highest)\n`);
   for (const result of results) console.log(`${report(result, markdown)}\n`);
+  const roundTrip = results.find(isRoundTrip);
+  if (roundTrip !== undefined && parts !== undefined) console.log(`${partsOf(roundTrip, parts, markdown)}\n`);
   console.log(verdicts(results, markdown));
   if (!hasFloor) console.log(`\n${FLOOR}: not measured; it takes Linux and a C compiler (cc)`);
   write(results, task);
@@ -74,9 +88,23 @@ async function measure(item: Case, task: CpuTask): Promise<Measured> {
     return host === undefined ? [] : [{ name, run: () => host.measure(order, item.figure) }];
   });
   if (item.sample.sort === 'cpu') runs.push({ name: FLAT_OUT, run: () => flatOut.measure(task, effort.ms) });
-  const isRoundTrip = item.name === SMALL && item.inFlight === 1;
-  if (isRoundTrip && hasFloor) runs.push({ name: FLOOR, run: () => measureFloor(FLOOR_TRIPS) });
+  if (isRoundTrip({ case: item }) && hasFloor)
+    runs.push({ name: FLOOR, run: () => measureFloor(FLOOR_TRIPS) });
   return { case: item, series: await inRounds(runs) };
+}
+
+/** Whether it is about one small message at a time, as the floor is. */
+function isRoundTrip({ case: { name, inFlight } }: Pick<Measured, 'case'>): boolean {
+  return name === SMALL && inFlight === 1;
+}
+
+function measureParts(task: CpuTask): Parts {
+  const parts = new RoundTripParts();
+  try {
+    return parts.measure(payloadOf(smallSample, task), rounds);
+  } finally {
+    parts.close();
+  }
 }
 
 /** Each round has a process of its own, with workers of its own: much of the code runs for the first time. */

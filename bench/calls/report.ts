@@ -2,7 +2,8 @@
 
 import { medianRatio, spread, threeDigits, verdictOf } from '../figures.js';
 import { table } from '../tables.js';
-import { BARE_MANY, type Case, type Figure, FLAT_OUT, type Target, targets } from './cases.js';
+import { BARE_MANY, type Case, type Figure, FLAT_OUT, FLOOR, type Target, targets } from './cases.js';
+import type { Parts } from './parts.js';
 
 /** The figure of each round. */
 export interface Series {
@@ -37,6 +38,27 @@ export function report({ case: { name, inFlight, figure }, series }: Measured, m
     return [...row, ...peers.map((peer) => threeDigits(ratio(one, series, peer)))];
   });
   return table([...head, ...peers.map((peer) => `x ${peer}`)], rows, markdown);
+}
+
+/** Of one call at a time: the system's floor, what each part takes by itself, and the rest. */
+export function partsOf({ series }: Measured, parts: Parts, markdown: boolean): string {
+  const trip = (name: string): number =>
+    1e6 / spread(series.find((one) => one.name === name)?.rounds ?? []).median;
+  const whole = trip('ballermann');
+  const floor = trip(FLOOR);
+  const { encode, write, read, decode } = parts;
+  const rest = whole - floor - encode - write - read - decode;
+  const rows = [
+    ['two bells and two wake-ups, by the C program', floor],
+    ['encode the message and the reply', encode],
+    ['write both to shared memory', write],
+    ['read both from it', read],
+    ['decode both', decode],
+    ['the rest: event loops, promises, what is cold', rest],
+    ['a round trip', whole],
+  ] as const;
+  const cells = rows.map(([part, us]) => [part, us < 0 ? `-${threeDigits(-us)}` : threeDigits(us)]);
+  return table(['parts of a round trip, small object', 'µs'], cells, markdown);
 }
 
 export function verdicts(results: readonly Measured[], markdown: boolean): string {
