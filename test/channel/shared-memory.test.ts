@@ -1,7 +1,7 @@
 /** The channel in shared memory from outside: what it costs where nothing is said, and what it leaves to others while very much is. */
 
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { balance, call } from 'ballermann';
@@ -10,6 +10,7 @@ import * as assert from 'uvu/assert';
 import { tapped } from '../support/forging.js';
 import { pidAt, upPids } from '../support/gate.js';
 import { fixture, start, times, until } from '../support/helpers.js';
+import { Folder } from '../support/processes.js';
 
 const KB = 1024;
 
@@ -117,6 +118,50 @@ test('a reply that has come in time counts, however much has come before it', as
   const began = performance.now();
   while (performance.now() - began < 1_500); // the primary is busy, and the replica answers
   await reply; // it is behind what takes more than one turn to read
+});
+
+/** Keeps the primary busy until the file is there. */
+function busyUntil(path: string): void {
+  const end = performance.now() + 20_000;
+  while (!existsSync(path)) if (performance.now() > end) throw new Error(`waited 20 s for ${path}`);
+}
+
+test('a turn takes only some of what has come', async () => {
+  await using supervisor = await start({ exec: fixture('hostile.mjs'), env: tapped, replicas: 1 });
+  using folder = new Folder();
+  const [pid] = upPids(supervisor) as [number];
+  const path = folder.at('written');
+  const floods = times(8, () => ({ op: 'repeat', entry: ['alive'], times: 40_000 }));
+  const reply = call(pid, { op: 'several', operations: [...floods, { op: 'touch', path }] });
+  let isThere = false;
+  void reply.then(() => {
+    isThere = true;
+  });
+  await turn();
+  busyUntil(path);
+  let turns = 0;
+  for (; !isThere; turns++) await turn();
+  assert.ok(turns >= 4, `${turns} turns for 8 messages that take more than 1 ms each`);
+});
+
+test('the small messages of one replica do not wait for all the large ones of another', async () => {
+  await using supervisor = await start({ exec: fixture('hostile.mjs'), env: tapped, replicas: 2 });
+  using folder = new Folder();
+  const [large, small] = upPids(supervisor) as [number, number];
+  const order: string[] = [];
+  const ask = (pid: number, name: string, length: number, turns: number): Promise<unknown> =>
+    call(pid, { op: 'fill', length, turns }).then(() => order.push(name));
+  const asked = Array.from({ length: 12 }, (_, i) => [
+    ask(large, 'large', 256 * KB, i),
+    ask(small, 'small', 1, i),
+  ]).flat();
+  const paths = [large, small].map((pid) => folder.at(`${pid}`));
+  const touched = [large, small].map((pid, i) => call(pid, { op: 'touch', path: paths[i] }));
+  await turn(); // they go out
+  for (const path of paths) busyUntil(path);
+  await Promise.all([...asked, ...touched]);
+  const before = order.slice(0, order.lastIndexOf('small')).filter((name) => name === 'large').length;
+  assert.ok(before <= 6, `${before} of 12 large ones came before the last small one: ${order.join(' ')}`);
 });
 
 test.run();
