@@ -21,12 +21,23 @@ export type { MessageOf, ReplyOf } from './contract.js';
 export { BallermannError, type ErrorCode } from './errors.js';
 export type { CallOptions, PingOptions, TransactionOptions } from './options.js';
 export type { Remote, StickyKey } from './primary/listening/sticky.js';
+export type {
+  ChildState,
+  ExitReason,
+  LastExit,
+  LatencyHistogram,
+  PoolMetrics,
+  ReplicaMetrics,
+  RestartReason,
+  SupervisorMetrics,
+  WindowMetrics,
+} from './primary/metrics/supervisor-metrics.js';
 export type { Balancer, Wait } from './primary/pools/balancer.js';
 export type { BalancerEvents } from './primary/pools/balancer-events.js';
 export type { BalancerOptions, Selection } from './primary/pools/balancer-options.js';
 export type { BalancerStats, ReplicaStats } from './primary/pools/balancer-stats.js';
 export type { WindowContext, WindowOptions } from './primary/pools/windows.js';
-export type { ChildInfo, ChildState } from './primary/supervision/child.js';
+export type { ChildInfo } from './primary/supervision/child.js';
 export type { Logger } from './primary/supervision/log.js';
 export type { ReloadOptions } from './primary/supervision/reload.js';
 export type { BackoffOptions, RestartType } from './primary/supervision/restart-policy.js';

@@ -20,6 +20,7 @@ export const rooms = [
   { place: 'primary/supervision', owns: 'the supervisor: starts, restarts, reloads, recycling, stops' },
   { place: 'primary/liveness', owns: 'whose event loop stands still: blocked, hung, reports' },
   { place: 'primary/listening', owns: 'the listening sockets that replicas share, in turn or sticky' },
+  { place: 'primary/metrics', owns: 'what metrics() shows, and counters that never go down' },
   { place: 'primary/replicas', owns: "the primary's end of a replica: process, slot, channel, messages" },
   { place: 'primary/announce.ts', owns: 'how supervisors and pools emit their events' },
   { place: 'replica', owns: 'a replica: preload, runtime, its orderly end' },

@@ -3,13 +3,11 @@
 import { performance } from 'node:perf_hooks';
 import { deferred } from '../../deferred.js';
 import { BallermannError } from '../../errors.js';
+import type { ChildState } from '../metrics/supervisor-metrics.js';
 import { type ExitInfo, howItEnded } from '../replicas/exit.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
 import { Backoff, type History, Streak } from './restart-policy.js';
 import type { SupervisorSettings } from './supervisor-options.js';
-
-/** The state of a replica. 'restarting': its process has ended, and it waits for the next start. */
-export type ChildState = 'starting' | 'up' | 'stopping' | 'restarting';
 
 /** One replica in children(). */
 export interface ChildInfo {
