@@ -8,6 +8,7 @@
         'native/channel_end.cc',
         'native/channels.cc',
         'native/hang_report.cc',
+        'native/local_socket.cc',
         'native/loop_clock.cc',
         'native/memory_file.cc',
         'native/old_glibc.cc',

@@ -13,6 +13,7 @@
 #include "acceptor.hpp"
 #include "channels.hpp"
 #include "hang_report.hpp"
+#include "local_socket.hpp"
 #include "loop_clock.hpp"
 #include "process.hpp"
 #include "ring.hpp"
@@ -205,6 +206,14 @@ Napi::Value HasPeerClosed(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), has_peer_closed(info[0].As<Napi::Number>().Int32Value()));
 }
 
+Napi::Value LockFile(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), lock_file(info.Env(), info[0].As<Napi::Number>().Int32Value()));
+}
+
+Napi::Value PeerUser(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), peer_user(info.Env(), info[0].As<Napi::Number>().Int32Value()));
+}
+
 Napi::Object layout_object(Napi::Env env) {
   const std::pair<const char*, size_t> numbers[] = {
       {"version", kLayoutVersion},
@@ -288,6 +297,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("listen", Napi::Function::New<Listen>(env, "listen"));
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
   exports.Set("hasPeerClosed", Napi::Function::New<HasPeerClosed>(env, "hasPeerClosed"));
+  exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile"));
+  exports.Set("peerUser", Napi::Function::New<PeerUser>(env, "peerUser"));
   define_acceptor(env, exports);
   define_channels(env, exports);
   define_values(env, exports);

@@ -33,6 +33,10 @@ export type ErrorCode =
   | 'ERR_PROTOCOL'
   /** The function does not work in this process or thread, such as `supervise` in a replica. */
   | 'ERR_WRONG_PROCESS'
+  /** Another supervisor of this user has that name, and a control socket. */
+  | 'ERR_SUPERVISOR_EXISTS'
+  /** There can be no control socket here. `cause` says why. */
+  | 'ERR_CONTROL_UNAVAILABLE'
   /** There are as many replicas or pools as one primary can have. */
   | 'ERR_SEGMENT_FULL'
   /** No binary of the addon fits this Node. The message says how to build one. */

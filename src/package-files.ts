@@ -18,6 +18,11 @@ export function packageFile(path: string): string {
   return folder + path;
 }
 
+/** The version of this package. @throws as packageFile. */
+export function packageVersion(): string {
+  return JSON.parse(readFileSync(packageFile('package.json'), 'utf8')).version;
+}
+
 function findFolder(): string {
   let cause: unknown;
   try {

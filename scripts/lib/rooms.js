@@ -14,6 +14,7 @@ export const rooms = [
     place: 'local',
     owns: 'what the public functions do in this process or thread: primary, replica, worker thread',
   },
+  { place: 'control', owns: 'the control socket of a supervisor: its place, its protocol, both of its ends' },
   { place: 'primary/relay.ts', owns: 'what replicas ask of the primary' },
   { place: 'primary/pools', owns: 'pools: who is in rotation, the ratio, windows, what is held' },
   { place: 'primary/process', owns: 'the primary as a process: its signals, its duties as PID 1' },

@@ -3,7 +3,7 @@
 import cluster from 'node:cluster';
 import { badType } from '../arguments.js';
 import { BallermannError, wrongProcess } from '../errors.js';
-import type { CheckedCallOptions } from '../options.js';
+import { type CheckedCallOptions, checkPid, pingOptions } from '../options.js';
 import { ignoreClosedOutput } from '../output.js';
 import { Balancer } from '../primary/pools/balancer.js';
 import { balancerSettings, checkPoolName } from '../primary/pools/balancer-options.js';
@@ -13,6 +13,7 @@ import { reapOrphans } from '../primary/process/reaper.js';
 import { signalGuard } from '../primary/process/signals.js';
 import { relay } from '../primary/relay.js';
 import { sendPing } from '../primary/replicas/messaging.js';
+import { replicaOf } from '../primary/replicas/registry.js';
 import type { ReplicaProcess } from '../primary/replicas/replica-process.js';
 import { ownSegment } from '../primary/replicas/slots.js';
 import { Supervisor } from '../primary/supervision/supervisor.js';
@@ -33,10 +34,10 @@ export const supervise: Local['supervise'] = async (options) => {
     );
   }
   const { maxReplicas } = ownSegment().segment.addon.layout;
-  const supervisor = new Supervisor(supervisorSettings(options, maxReplicas), {
-    relay,
-    gaveUpUnheard: exitWithoutReplicas,
-  });
+  const settings = supervisorSettings(options, maxReplicas);
+  const control = settings.control ? await openControl(settings.name) : undefined;
+  const supervisor = new Supervisor(settings, { relay, gaveUpUnheard: exitWithoutReplicas });
+  control?.serve(supervisor);
   if (supervisor.settings.signals) signalGuard().add(supervisor);
   stopBeforeExit(supervisor);
   supervisor.once('close', ignoreClosedOutput());
@@ -49,6 +50,12 @@ export const supervise: Local['supervise'] = async (options) => {
   }
   return supervisor;
 };
+
+/** Whose name is taken, or who can have no socket, learns that before anything is forked. */
+async function openControl(name: string): Promise<{ serve(supervisor: Supervisor): void }> {
+  const { Control } = await import('../control/control.js');
+  return Control.open(name, (pid, options) => ping(replicaOf(checkPid(pid)), pingOptions(options)));
+}
 
 export const balance: Local['balance'] = async (supervisor, name, ratio) => {
   if (!(supervisor instanceof Supervisor))

@@ -110,6 +110,10 @@ export interface Addon {
   duplicate(fd: number): number;
   /** Whether the other side of a connection has closed it, or the half that it writes, though nobody has read that yet. */
   hasPeerClosed(fd: number): boolean;
+  /** flock(2) of an open file, until its last descriptor is closed. False where somebody else has it. @throws */
+  lockFile(fd: number): boolean;
+  /** The user of the process at the other end of a Unix socket. @throws */
+  peerUser(fd: number): number;
   /** The memory and the two bells of a new channel, by descriptors which close on exec; nothing else has them. */
   makeChannel(): ChannelDescriptors;
   /**

@@ -245,6 +245,11 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
     return this.#supervisor.ended !== undefined;
   }
 
+  /** @internal */
+  isOver(supervisor: Supervisor): boolean {
+    return this.#supervisor === supervisor;
+  }
+
   /** Whether `replica` is one of the supervisor's that may be running something of the pool's. @internal */
   covers(replica: ReplicaProcess): boolean {
     return this.#supervisor.present().includes(replica);

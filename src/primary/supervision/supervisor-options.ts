@@ -124,6 +124,11 @@ export interface SupervisorOptions {
    * the primary, which then accepts the connections, and that is slower. Needs listen: 'balanced'. @default false
    */
   sticky?: boolean | StickyKey;
+  /**
+   * Whether the command `ballermann` can reach the supervisor, by a Unix socket that belongs to this user alone. `name` has to
+   * be one that no other supervisor of this user has then. @default false
+   */
+  control?: boolean;
   /** The name of the supervisor in log lines and errors. @default the script's file name */
   name?: string;
 }
@@ -156,6 +161,7 @@ export interface SupervisorSettings {
   readonly maxHoldTime: number;
   readonly listen: Listen;
   readonly sticky: StickyKey | undefined;
+  readonly control: boolean;
   readonly name: string;
 }
 
@@ -188,6 +194,7 @@ const KEYS = [
   'maxHoldTime',
   'listen',
   'sticky',
+  'control',
   'name',
 ];
 
@@ -225,6 +232,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     maxHoldTime = holdTimeOf(shutdown),
     listen = process.platform === 'linux' ? 'balanced' : 'node',
     sticky = false,
+    control = false,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -258,6 +266,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     maxHoldTime: checkMilliseconds('options.maxHoldTime', maxHoldTime),
     listen: checkOneOf('options.listen', listen, ['balanced', 'node']),
     sticky: checkSticky(sticky, listen),
+    control: checkBoolean('options.control', control),
     name: checkString('options.name', name),
   };
 }

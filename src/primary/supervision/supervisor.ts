@@ -171,6 +171,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     return codecs[this.settings.serialization];
   }
 
+  /** How many replicas there are to be, as resize() and what has ended for good have left it. @internal */
+  get size(): number {
+    return this.#children.staying().length;
+  }
+
   /** The replicas that are up. @internal */
   up(): ReplicaProcess[] {
     return this.#children.replicas(({ state }) => state === 'up');
