@@ -4,7 +4,7 @@
  * silence. `--debug` builds the addon without optimisation.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { missingCompiler } from './lib/compiler.js';
@@ -76,6 +76,11 @@ function compileTypeScript() {
   removeStaleOutput(at('out', 'test'), at('test'));
   removeStaleOutput(at('out', 'bench'), at('bench'));
   run(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-b', at('test'), at('bench')]);
+  for (const file of Object.values(manifest().bin)) chmodSync(at(file), 0o755); // the compiler makes plain files
+}
+
+function manifest() {
+  return JSON.parse(readFileSync(at('package.json'), 'utf8'));
 }
 
 /** Makes one CommonJS file of all that a replica needs before its script runs. */

@@ -8,6 +8,7 @@
  * their own belong to it.
  */
 export const rooms = [
+  { place: 'cli', owns: '`ballermann` on the command line: its commands, their flags, their help' },
   { place: 'index.ts', owns: '`ballermann`: the public functions, and every public type' },
   { place: 'replica.ts', owns: '`ballermann/replica`: what the script of a replica uses' },
   {
