@@ -15,7 +15,7 @@ export function parse(command: Command, args: readonly string[]): Asked & { read
     Object.entries(flags).map(([name, { type, short }]) => [name, { type, ...(short && { short }) }]),
   );
   const { tokens } = parseArgs({
-    args: [...args],
+    args: command.takesNegativeNumbers === true ? args.map(hideNumber) : [...args],
     options,
     strict: false,
     allowPositionals: true,
@@ -27,7 +27,7 @@ export function parse(command: Command, args: readonly string[]): Asked & { read
   let wantsHelp = false;
   for (const token of tokens) {
     if (token.index >= end) break;
-    if (token.kind === 'positional') words.push(token.value);
+    if (token.kind === 'positional') words.push(token.value.replace(HIDDEN, ''));
     if (token.kind !== 'option') continue;
     const { name, value } = read(command, flags, token);
     if (name === 'help') wantsHelp = true;
@@ -40,6 +40,14 @@ export function parse(command: Command, args: readonly string[]): Asked & { read
   return { values, words, rest, wantsHelp };
 }
 
+/** No argument of a process has a NUL. */
+const HIDDEN = '\0';
+
+/** parseArgs would take -1 for a flag. */
+function hideNumber(arg: string): string {
+  return /^-\d+$/.test(arg) ? HIDDEN + arg : arg;
+}
+
 interface OptionToken {
   readonly name: string;
   readonly rawName: string;
@@ -48,7 +56,8 @@ interface OptionToken {
 }
 
 function read(command: Command, flags: Flags, token: OptionToken): { name: string; value: string | boolean } {
-  const { rawName, value } = token;
+  const rawName = token.rawName;
+  const value = token.value?.replace(HIDDEN, '');
   const isNegative = !Object.hasOwn(flags, token.name) && token.name.startsWith('no-');
   const name = isNegative ? token.name.slice(3) : token.name;
   const flag = Object.hasOwn(flags, name) ? flags[name] : undefined;

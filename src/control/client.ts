@@ -67,7 +67,9 @@ export class ControlClient {
     this.#socket = socket;
     socket.on('data', (bytes: Buffer) => this.#read(bytes));
     socket.on('error', (cause) => {
-      this.#failure = new ConnectionLost(`the connection to the supervisor failed: ${cause.message}`, { cause });
+      this.#failure = new ConnectionLost(`the connection to the supervisor failed: ${cause.message}`, {
+        cause,
+      });
     });
     socket.once('close', () => {
       this.#asked?.answer.reject(this.#failure);

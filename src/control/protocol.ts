@@ -104,7 +104,8 @@ export function parseRequest(line: string): Request {
     if (typeof value !== types[name])
       throw misunderstood(`the field '${name}' of '${verb}' must be a ${types[name]}; got ${shown(value)}`);
   }
-  if (verb === 'window' && fields['pool'] === undefined) throw misunderstood("'window' needs the field 'pool'");
+  if (verb === 'window' && fields['pool'] === undefined)
+    throw misunderstood("'window' needs the field 'pool'");
   return { verb, ...fields } as Request;
 }
 
@@ -122,7 +123,9 @@ export function parseObject(line: string): Record<string, unknown> {
 }
 
 export function toFailure(error: unknown): Failure {
-  const { code, message } = (error instanceof Error ? error : new Error(String(error))) as NodeJS.ErrnoException;
+  const { code, message } = (
+    error instanceof Error ? error : new Error(String(error))
+  ) as NodeJS.ErrnoException;
   return { error: { code: typeof code === 'string' ? code : 'ERR_UNKNOWN', message } };
 }
 

@@ -8,7 +8,15 @@ import { BallermannError } from '../errors.js';
 import { addon } from '../memory/addon.js';
 import { Claim, unavailable } from './claim.js';
 import { Lines } from './lines.js';
-import { type Answer, MAX_REQUEST, misunderstood, parseRequest, type Request, type Stopped, toFailure } from './protocol.js';
+import {
+  type Answer,
+  MAX_REQUEST,
+  misunderstood,
+  parseRequest,
+  type Request,
+  type Stopped,
+  toFailure,
+} from './protocol.js';
 
 const MAX_CONNECTIONS = 64;
 
@@ -96,7 +104,8 @@ export class ControlServer {
   }
 
   #refusal(socket: Socket): BallermannError | undefined {
-    if (this.#controlled === undefined) return new BallermannError('ERR_CLOSED', 'the supervisor starts just now');
+    if (this.#controlled === undefined)
+      return new BallermannError('ERR_CLOSED', 'the supervisor starts just now');
     if (!isOfOwnUser(socket))
       return new BallermannError('ERR_CONTROL_UNAVAILABLE', 'the supervisor belongs to another user');
     if (this.#connections.size < MAX_CONNECTIONS) return undefined;
@@ -149,7 +158,8 @@ class Connection {
   #take(request: Request): void {
     const running = this.#running;
     if (request.verb === 'close') {
-      if (running?.verb !== 'window') throw misunderstood("'close' ends a window, and this connection has none");
+      if (running?.verb !== 'window')
+        throw misunderstood("'close' ends a window, and this connection has none");
       return running.close();
     }
     if (running !== undefined)

@@ -1,0 +1,58 @@
+/** The whole terminal, drawn again and again until somebody leaves it; then it is as it was before. */
+
+import { deferred } from '../deferred.js';
+import type { Terminal } from './command.js';
+
+const ENTER = '\x1b[?1049h\x1b[?25l';
+const LEAVE = '\x1b[?25h\x1b[?1049l';
+const HOME = '\x1b[H';
+const REST_OF_LINE = '\x1b[K';
+const REST_OF_SCREEN = '\x1b[J';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export class Screen implements Disposable {
+  readonly #terminal: Terminal;
+  readonly #left = deferred();
+  #hasLeft = false;
+  readonly #leave = (): void => {
+    this.#hasLeft = true;
+    this.#left.resolve();
+  };
+  readonly #onKey = (key: Buffer): void => {
+    if (/[qQ\x03\x04]/.test(key.toString('latin1'))) this.#leave(); // Ctrl-C and Ctrl-D are keys in raw mode
+  };
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+    const { stdin, stdout } = terminal;
+    stdout.write(ENTER);
+    if (stdin.isTTY) stdin.setRawMode(true).on('data', this.#onKey).resume();
+    for (const signal of SIGNALS) process.on(signal, this.#leave);
+    stdout.on('error', this.#leave);
+  }
+
+  /** Over what was there, so that nothing flickers. */
+  draw(lines: readonly string[]): void {
+    const text = lines.map((line) => line + REST_OF_LINE).join('\n');
+    this.#terminal.stdout.write(HOME + text + REST_OF_SCREEN);
+  }
+
+  /** Resolves when somebody has left, with true, or after `ms`. */
+  async left(ms: number): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const passed = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([this.#left.promise, passed]);
+    clearTimeout(timer);
+    return this.#hasLeft;
+  }
+
+  [Symbol.dispose](): void {
+    const { stdin, stdout } = this.#terminal;
+    for (const signal of SIGNALS) process.off(signal, this.#leave);
+    stdout.off('error', this.#leave).write(LEAVE);
+    if (stdin.isTTY) stdin.off('data', this.#onKey).setRawMode(false).pause();
+  }
+}
