@@ -9,6 +9,9 @@ const HOME = '\x1b[H';
 const REST_OF_LINE = '\x1b[K';
 const REST_OF_SCREEN = '\x1b[J';
 
+/** q and Q; Ctrl-C and Ctrl-D, which are keys in raw mode. */
+const LEAVING = [0x71, 0x51, 0x03, 0x04];
+
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export class Screen implements Disposable {
@@ -20,7 +23,7 @@ export class Screen implements Disposable {
     this.#left.resolve();
   };
   readonly #onKey = (key: Buffer): void => {
-    if (/[qQ\x03\x04]/.test(key.toString('latin1'))) this.#leave(); // Ctrl-C and Ctrl-D are keys in raw mode
+    if (LEAVING.some((byte) => key.includes(byte))) this.#leave();
   };
 
   constructor(terminal: Terminal) {

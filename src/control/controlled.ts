@@ -1,7 +1,7 @@
 /** What a supervisor does for each verb of its control socket. */
 
 import { once } from 'node:events';
-import { BallermannError, noSuchPool } from '../errors.js';
+import { BallermannError } from '../errors.js';
 import type { PingOptions } from '../options.js';
 import { packageVersion } from '../package-files.js';
 import type { Balancer } from '../primary/pools/balancer.js';
@@ -115,9 +115,9 @@ export class ControlledSupervisor implements Controlled {
 
   /** @throws BallermannError ERR_NO_SUCH_POOL for one that is another supervisor's, too. */
   #pool(name: string): Balancer {
-    if (!pools.has(name)) throw noSuchPool(name);
-    const balancer = pools.get(name);
-    if (!balancer.isOver(this.#supervisor)) throw noSuchPool(name);
+    const own = [...pools.values()].filter((pool) => pool.isOver(this.#supervisor));
+    const balancer = own.find((pool) => pool.name === name);
+    if (balancer === undefined) throw noSuchPool(name, own);
     return balancer;
   }
 
@@ -131,4 +131,13 @@ export class ControlledSupervisor implements Controlled {
     await closed;
     return { killed: supervisor.disorderly, exits };
   }
+}
+
+function noSuchPool(name: string, own: readonly Balancer[]): BallermannError {
+  const names = own.map((pool) => JSON.stringify(pool.name)).join(', ');
+  const there = names === '' ? 'it has none' : `its pools are ${names}`;
+  return new BallermannError(
+    'ERR_NO_SUCH_POOL',
+    `no pool of this supervisor is named ${JSON.stringify(name)}; ${there}`,
+  );
 }

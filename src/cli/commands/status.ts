@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlClient } from '../../control/client.js';
 import type { Command, Context } from '../command.js';
-import { EXIT, FailedError, UsageError } from '../command.js';
+import { EXIT, FailedError } from '../command.js';
 import { asking, nameFlag, reach } from '../reach.js';
 import { Screen } from '../screen.js';
 import { type Look, type Sample, statusLines } from '../status-table.js';

@@ -134,12 +134,11 @@ async function endOf(child: ChildProcess): Promise<number> {
     const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
     return code ?? CODE.signal + constants.signals[signal as NodeJS.Signals];
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const exitCode = code === 'ENOENT' ? CODE.notFound : CODE.notExecutable;
-    throw new CliError(`the command cannot be run: ${message}`, exitCode, { cause });
+    throw notRun(cause as NodeJS.ErrnoException);
   }
 }
 
+/** Asks a command to end, and sees to it that it does. */
 function terminate(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   child.kill(signal);
@@ -216,6 +215,11 @@ function windowsAround({ env }: Context): unknown[] {
 
 function noWindow(text: string, cause?: Error): CliError {
   return new CliError(text, CODE.noWindow, { cause });
+}
+
+function notRun(cause: NodeJS.ErrnoException): CliError {
+  const exitCode = cause.code === 'ENOENT' ? CODE.notFound : CODE.notExecutable;
+  return new CliError(`the command cannot be run: ${cause.message}`, exitCode, { cause });
 }
 
 function timedOut(text: string): CliError {
