@@ -21,6 +21,8 @@ export interface Flag {
   readonly completes?: 'file' | 'folder';
   /** One line that says what it does. */
   readonly help: string;
+  /** A boolean that is true unless `--no-…` says otherwise, which is then what --help shows. */
+  readonly isOnByDefault?: boolean;
   /** The heading in --help that it stands under. @default 'Flags' */
   readonly group?: string;
 }

@@ -36,9 +36,9 @@ export function commandHelp(command: Command): string {
   return `${parts.join('\n\n')}\n`;
 }
 
-export function flagText(name: string, { short, value, allowed }: Flag): string {
+export function flagText(name: string, { short, value, allowed, isOnByDefault }: Flag): string {
   const shown = value ?? allowed?.join('|');
-  return `${short === undefined ? '    ' : `-${short}, `}--${name}${shown === undefined ? '' : ` ${shown}`}`;
+  return `${short === undefined ? '    ' : `-${short}, `}--${isOnByDefault ? 'no-' : ''}${name}${shown === undefined ? '' : ` ${shown}`}`;
 }
 
 function groups({ flags }: Command): Map<string, [string, Flag][]> {

@@ -44,7 +44,13 @@ export interface BalancerSettings {
   readonly selection: Selection;
 }
 
-const KEYS = ['minAliveRatio', 'reconnectDelay', 'maxQueueLength', 'connect', 'selection'];
+export const balancerOptionNames: readonly string[] = [
+  'minAliveRatio',
+  'reconnectDelay',
+  'maxQueueLength',
+  'connect',
+  'selection',
+];
 
 /** @param given the ratio alone, as in the original, or the options. @throws TypeError, RangeError. */
 export function balancerSettings(given: number | BalancerOptions | undefined): BalancerSettings {
@@ -52,7 +58,7 @@ export function balancerSettings(given: number | BalancerOptions | undefined): B
   if (given !== undefined && (typeof given !== 'object' || given === null)) {
     throw badType('ratio', 'a number above 0 and up to 1, or an object of options', given);
   }
-  checkOptions('options', given, KEYS);
+  checkOptions('options', given, balancerOptionNames);
   const {
     minAliveRatio = 0.8,
     reconnectDelay = 1000,

@@ -165,7 +165,7 @@ export interface SupervisorSettings {
   readonly name: string;
 }
 
-const KEYS = [
+export const supervisorOptionNames: readonly string[] = [
   'exec',
   'replicas',
   'args',
@@ -202,7 +202,7 @@ const KEYS = [
 export function supervisorSettings(options: SupervisorOptions, maxReplicas: number): SupervisorSettings {
   if (typeof options !== 'object' || options === null)
     throw badType('options', "an object such as { exec: './worker.js' }", options);
-  checkOptions('options', options, KEYS);
+  checkOptions('options', options, supervisorOptionNames);
   const exec = execPath(options.exec);
   const {
     replicas = availableParallelism(),
