@@ -107,15 +107,19 @@ Napi::Value FindRing(const Napi::CallbackInfo& info) {
 
 void CloseRing(const Napi::CallbackInfo& info) { close_ring(ring_arg(info)); }
 
-// publish(ring, Uint32Array of pid, slot, pid, slot, ...)
-void Publish(const Napi::CallbackInfo& info) {
+// publish(ring, Uint32Array of pid, slot, pid, slot, ...) -> [last ticket, first ticket]
+Napi::Value Publish(const Napi::CallbackInfo& info) {
   Ring& ring = ring_arg(info);
   const auto pairs = info[1].As<Napi::Uint32Array>();
   const size_t count = pairs.ElementLength() / 2;
   if (count > kMaxReplicas) throw Napi::RangeError::New(info.Env(), "too many replicas for one ring");
   std::vector<uint64_t> entries(count);
   for (size_t i = 0; i < count; ++i) entries[i] = uint64_t{pairs[2 * i + 1]} << 32 | pairs[2 * i];
-  publish(ring, entries.data(), static_cast<uint32_t>(count));
+  const auto [last, first] = publish(ring, entries.data(), static_cast<uint32_t>(count));
+  Napi::Array tickets = Napi::Array::New(info.Env(), 2);
+  tickets.Set(uint32_t{0}, Napi::Number::New(info.Env(), last));
+  tickets.Set(uint32_t{1}, Napi::Number::New(info.Env(), first));
+  return tickets;
 }
 
 // claim(ring, wanted, rotation: Int32Array) -> Claimed
@@ -237,6 +241,7 @@ Napi::Object layout_object(Napi::Env env) {
       {"slotRss", offsetof(Slot, rss)},
       {"slotLoopClock", offsetof(Slot, loop_clock)},
       {"slotLoopIdle", offsetof(Slot, loop_idle)},
+      {"slotAccepted", offsetof(Slot, accepted)},
       {"slotRunning", offsetof(Slot, running)},
       {"rings", offsetof(Segment, rings)},
       {"listeners", offsetof(Segment, listeners)},
@@ -245,6 +250,7 @@ Napi::Object layout_object(Napi::Env env) {
       {"listenerAccepted", offsetof(Listener, accepted)},
       {"ringBytes", sizeof(Ring)},
       {"ringWord", offsetof(Ring, word)},
+      {"ringWrapped", offsetof(Ring, wrapped)},
       {"ringEpoch", offsetof(Ring, epoch)},
       {"ringCallers", offsetof(Ring, callers)},
       {"ringMaxQueue", offsetof(Ring, max_queue)},

@@ -10,7 +10,7 @@
 namespace ballermann {
 
 inline constexpr uint32_t kMagic = 0x4c4c4142;  // "BALL" in memory
-inline constexpr uint32_t kLayoutVersion = 4;   // raise it with any change below
+inline constexpr uint32_t kLayoutVersion = 5;   // raise it with any change below
 inline constexpr uint32_t kMaxReplicas = 1024;
 inline constexpr uint32_t kSlotCount = kMaxReplicas + 1;  // slot 0 belongs to the primary
 inline constexpr uint32_t kPoolCount = 64;
@@ -63,6 +63,7 @@ struct alignas(kCacheLine) Slot {
   std::atomic<uint32_t> rss;                        // KiB of memory, as it last looked
   std::atomic<uint64_t> loop_clock;  // of the event loop: 0 in poll, else busy since (monotonic ns)
   std::atomic<uint64_t> loop_idle;   // ns spent in poll; while it polls, that less the time when it began to
+  std::atomic<uint32_t> accepted;    // connections that have come to its servers, modulo 2^32
 
   // Written by the process that holds the slot: the transactions it has running, by pool.
   alignas(kCacheLine) std::atomic<uint32_t> running[kPoolCount];
@@ -87,6 +88,9 @@ struct alignas(kCacheLine) Table {
 // tickets and proves, in the same instant, that the table it read is current and the pool is not paused.
 struct alignas(kCacheLine) Ring {
   std::atomic<uint64_t> word;
+  // What the ticket has lost where it began again, so that who counts hand-outs need not have seen that. Written
+  // by the claimant whose claim has wrapped, after it.
+  std::atomic<uint64_t> wrapped;
   alignas(kCacheLine) std::atomic<uint32_t> epoch;  // odd while a pool owns the ring
   std::atomic<uint32_t> callers;                    // how many rotations have joined
   std::atomic<uint32_t> max_queue;                  // unfinished messages at which a replica is passed over

@@ -75,6 +75,7 @@ inline Claimed claim(Ring& ring, uint32_t wanted, Rotation& own) {
     const uint32_t ticket = static_cast<uint32_t>(end > UINT32_MAX ? end % own.count : end);
     if (ring.word.compare_exchange_weak(word, word_of(ticket, own.key), std::memory_order_acq_rel,
                                         std::memory_order_acquire)) {
+      if (ticket != end) ring.wrapped.fetch_add(end - ticket, std::memory_order_release);
       own.first = ticket_of(word) % own.count;
       own.left = tickets;
       return Claimed::kTickets;
@@ -90,10 +91,16 @@ inline uint32_t scattered(uint32_t key) {
   return key ^ key >> 16;
 }
 
+// The tickets between two generations: where one has ended, and where the next begins.
+struct Published {
+  uint32_t last;
+  uint32_t first;
+};
+
 // Publisher only. Makes entries[0..count) the next generation; a paused ring stays paused. Each generation
 // starts at a scattered ticket: what claimants leave unspent at a change then favours no slot, whatever the
 // sizes of the tables that follow each other. (Moving on by one would, where sizes alternate.)
-inline void publish(Ring& ring, const uint64_t* entries, uint32_t count) {
+inline Published publish(Ring& ring, const uint64_t* entries, uint32_t count) {
   uint64_t word = ring.word.load(std::memory_order_acquire);
   const uint32_t key = next_generation(key_of(word));
   Table& table = ring.tables[table_of(key)];
@@ -102,10 +109,11 @@ inline void publish(Ring& ring, const uint64_t* entries, uint32_t count) {
   for (uint32_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
     if (ring.word.compare_exchange_weak(word, word_of(scattered(key), key), std::memory_order_acq_rel,
                                         std::memory_order_acquire)) {
-      return;
+      return {ticket_of(word), scattered(key)};
     }
   }
-  ring.word.exchange(word_of(0, key), std::memory_order_seq_cst);  // no store: invariant 2 needs a swap
+  word = ring.word.exchange(word_of(0, key), std::memory_order_seq_cst);  // no store: invariant 2 needs a swap
+  return {ticket_of(word), 0};
 }
 
 // Publisher only.

@@ -28,6 +28,7 @@ export interface Layout {
   readonly slotRss: number;
   readonly slotLoopClock: number;
   readonly slotLoopIdle: number;
+  readonly slotAccepted: number;
   readonly slotRunning: number;
   readonly rings: number;
   readonly listeners: number;
@@ -36,6 +37,7 @@ export interface Layout {
   readonly listenerAccepted: number;
   readonly ringBytes: number;
   readonly ringWord: number;
+  readonly ringWrapped: number;
   readonly ringEpoch: number;
   readonly ringCallers: number;
   readonly ringMaxQueue: number;
@@ -81,7 +83,8 @@ export interface Addon {
   openRing(name: string, maxQueue: number, leastQueue: boolean): number | undefined;
   findRing(name: string): number | undefined;
   closeRing(ring: number): void;
-  publish(ring: number, pidsAndSlots: Uint32Array): void;
+  /** @returns where the tickets of the generation before have ended, and where those of the new one begin. */
+  publish(ring: number, pidsAndSlots: Uint32Array): [last: number, first: number];
   claim(ring: number, wanted: number, rotation: Int32Array): number;
   ticket(ring: number): number;
   join(ring: number): number;
@@ -188,7 +191,7 @@ export interface ChannelEnd {
 }
 
 /** Of `Layout` and `Addon` that this module knows; as native/layout.hpp states it. */
-const VERSION = 4;
+const VERSION = 5;
 
 /** Of Node's environment data, which is there in this thread and in those that it starts: where to load the addon from. */
 const OF_ALL_COPIES = 'ballermann.addon';

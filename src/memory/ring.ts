@@ -1,6 +1,7 @@
 /** The primary's side of a ring: opens it under a name, publishes who is in rotation, pauses, resumes, closes. */
 
 import { BallermannError } from '../errors.js';
+import { HandOuts } from './hand-outs.js';
 import { UNLIMITED } from './rotation.js';
 import type { Segment } from './segment.js';
 
@@ -12,6 +13,7 @@ export interface Member {
 export class Ring {
   readonly index: number;
   readonly #segment: Segment;
+  readonly #handOuts: HandOuts;
 
   /** @throws BallermannError ERR_SEGMENT_FULL when every ring has a pool. */
   constructor(segment: Segment, name: string, maxQueueLength: number, leastQueue = false) {
@@ -25,6 +27,7 @@ export class Ring {
     }
     this.index = index;
     this.#segment = segment;
+    this.#handOuts = new HandOuts(addon.ticket(index), this.#wrapped);
   }
 
   publish(members: readonly Member[]): void {
@@ -33,7 +36,8 @@ export class Ring {
       pairs[2 * i] = pid;
       pairs[2 * i + 1] = slot;
     });
-    this.#segment.addon.publish(this.index, pairs);
+    const [last, first] = this.#segment.addon.publish(this.index, pairs);
+    this.#handOuts.published(last, first);
   }
 
   pause(): void {
@@ -49,7 +53,20 @@ export class Ring {
     return this.#segment.addon.runningIn(this.index);
   }
 
+  /** Pids that any process of the cluster has been handed out. Until the ring is closed. */
+  handOuts(): number {
+    const wrapped = this.#wrapped; // before the ticket: a wrap that is seen here is seen there
+    return this.#handOuts.total(this.#segment.addon.ticket(this.index), wrapped);
+  }
+
   close(): void {
     this.#segment.addon.closeRing(this.index);
+  }
+
+  get #wrapped(): number {
+    const { layout } = this.#segment.addon;
+    return Number(
+      Atomics.load(this.#segment.longs, this.#segment.ringWord(this.index, layout.ringWrapped) / 2),
+    );
   }
 }

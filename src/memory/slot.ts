@@ -14,6 +14,16 @@ export interface Occupant {
   readonly maxQueueLength: number;
 }
 
+/** What a replica has counted since it started. */
+export interface SlotCounts {
+  /** Calls and casts that it has taken out of its mailbox. */
+  readonly taken: number;
+  /** Requests that its servers have begun. */
+  readonly begun: number;
+  /** Connections that have come to its servers. */
+  readonly accepted: number;
+}
+
 export class Slot {
   readonly #segment: Segment;
   readonly #slot: number;
@@ -22,6 +32,7 @@ export class Slot {
   readonly #taken: number;
   readonly #allTaken = new LongCount();
   readonly #allBegun = new LongCount();
+  readonly #allAccepted = new LongCount();
   /** Indexes in `longs`. */
   readonly #loopClock: number;
   readonly #loopIdle: number;
@@ -67,13 +78,14 @@ export class Slot {
     return this.#words[this.#taken] as number;
   }
 
-  /**
-   * Calls and casts that the replica has taken, and requests that its servers have begun. Beyond 2^32 too where it is
-   * looked at now and then: each of the two counts wraps.
-   */
-  get served(): number {
-    const begun = this.#words[this.#word(this.#segment.addon.layout.slotBegun)] as number;
-    return this.#allTaken.look(this.taken) + this.#allBegun.look(begun);
+  /** What the replica counts. Beyond 2^32 too where it is looked at now and then: each count wraps. */
+  get counts(): SlotCounts {
+    const { slotBegun, slotAccepted } = this.#segment.addon.layout;
+    return {
+      taken: this.#allTaken.look(this.taken),
+      begun: this.#allBegun.look(this.#words[this.#word(slotBegun)] as number),
+      accepted: this.#allAccepted.look(this.#words[this.#word(slotAccepted)] as number),
+    };
   }
 
   /** Requests that its servers are running. Sequentially consistent: who opens a window looks here after that. */

@@ -12,14 +12,26 @@ interface Look {
 }
 
 export class Utilization {
+  readonly #first: Look;
   #older: Look;
   #newer: Look;
   #last = 0;
+  #busy = 0;
 
   /** @param idle as Slot.idle. @param now monotonic ns. */
   constructor(idle: bigint, now: bigint) {
-    this.#older = lookAt(idle, now);
-    this.#newer = this.#older;
+    this.#first = lookAt(idle, now);
+    this.#older = this.#first;
+    this.#newer = this.#first;
+  }
+
+  /** ms for which the loop has not waited, since the first look. Never less than before, never more than have passed. */
+  busy(idle: bigint, now: bigint): number {
+    const look = lookAt(idle, now);
+    const passed = look.at - this.#first.at;
+    const busy = passed - (look.idle - this.#first.idle);
+    this.#busy = Math.max(this.#busy, Math.min(Number(busy), Number(passed)) / 1e6);
+    return this.#busy;
   }
 
   /** 0 to 1: the part of the time since an earlier look, a second ago or more, in which the loop did not wait. */

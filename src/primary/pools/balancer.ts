@@ -17,6 +17,8 @@ import {
   transactionOptions,
 } from '../../options.js';
 import { announce } from '../announce.js';
+import type { PoolMetrics } from '../metrics/supervisor-metrics.js';
+import { WindowTimes } from '../metrics/window-times.js';
 import type { Route } from '../replicas/message.js';
 import { sendCall, sendCast } from '../replicas/messaging.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
@@ -46,6 +48,7 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
   readonly #dispatcher: Dispatcher;
   readonly #counted: CountedPool;
   readonly #windows: Windows;
+  readonly #windowTimes = new WindowTimes();
   readonly #membership: Membership;
   readonly #onClosed: () => void;
   #wasEmpty = true;
@@ -98,6 +101,7 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
       refuse: (why) => this.#refuse(why),
     });
     this.route = this.#dispatcher;
+    supervisor.pools.add(this);
   }
 
   /**
@@ -226,6 +230,25 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
     };
   }
 
+  /** What metrics() of the supervisor shows of it. @internal */
+  metrics(): PoolMetrics {
+    const { sent, redirected, held, lostCasts, latency } = this.#dispatcher;
+    return {
+      name: this.name,
+      alive: this.#membership.size,
+      original: this.#membership.original,
+      paused: this.#gate.isPaused,
+      sent,
+      redirected,
+      held,
+      lostCasts,
+      transactions: this.#gate.running(),
+      handOuts: this.#gate.handOuts(),
+      windows: this.#windowTimes.snapshot(performance.now()),
+      latency: latency.snapshot(),
+    };
+  }
+
   /**
    * Closes the pool and frees its name. Calls that were sent still get their replies. Held calls, and windows that wait for
    * their turn, reject with ERR_CLOSED. Resolves when an open window has ended. The supervisor goes on.
@@ -301,12 +324,14 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
 
   #pause(): void {
     this.#gate.pause();
+    this.#windowTimes.opened(performance.now());
     this.#supervisor.slotSettings.addWindow();
     this.#announce('pause');
   }
 
   #resume(): void {
     this.#gate.resume();
+    this.#windowTimes.closed(performance.now());
     this.#supervisor.slotSettings.removeWindow();
     this.#dispatcher.sendHeld();
     this.#announce('resume');
@@ -333,6 +358,7 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
     const closed = this.#refusal('closed');
     const windowEnds = this.#gate.isPaused ? this.#gate.resumed : undefined;
     this.#onClosed();
+    this.#supervisor.pools.delete(this);
     this.#membership.leave();
     this.#supervisor.slotSettings.unlimitQueues(this);
     this.#gate.close();

@@ -3,6 +3,7 @@
 import type { Codec } from '../../channel/codec.js';
 import type { BallermannError, Refusal } from '../../errors.js';
 import type { Rotation } from '../../memory/rotation.js';
+import { Latency } from '../metrics/latency.js';
 import type { Message, Route } from '../replicas/message.js';
 import { Held } from './held.js';
 import type { Membership } from './membership.js';
@@ -23,6 +24,7 @@ export class Dispatcher implements Route {
   readonly codec: Codec;
   readonly #pool: DispatchedPool;
   readonly #held: Held;
+  readonly latency = new Latency();
   #sent = 0;
   #redirected = 0;
   #lostCasts = 0;
@@ -68,6 +70,10 @@ export class Dispatcher implements Route {
     } catch (error) {
       this.#giveUp(message, error);
     }
+  }
+
+  replied(ms: number): void {
+    this.latency.record(ms);
   }
 
   /** Sends what is held, if that is possible now. */

@@ -14,6 +14,7 @@ export class Gate {
   readonly #members: () => readonly Member[];
   #paused = false;
   #closed = false;
+  #handOuts = 0;
   /** Of the window that is open, or of the last one. */
   #end: Deferred<void> | undefined;
 
@@ -49,8 +50,15 @@ export class Gate {
     this.#end?.resolve();
   }
 
+  /** Pids that were handed out in all processes, until the ring was given back. */
+  handOuts(): number {
+    if (!this.#closed) this.#handOuts = this.#ring.handOuts();
+    return this.#handOuts;
+  }
+
   /** Gives the ring back. A window that is open goes on. */
   close(): void {
+    this.handOuts();
     this.#closed = true;
     this.#ring.close();
   }

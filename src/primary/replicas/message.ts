@@ -24,6 +24,8 @@ export interface Route {
   accept(message: Message): void;
   /** Takes a message over from a replica that died before it began it. */
   redirect(message: Message): void;
+  /** A call has got its reply, `ms` after it was made. */
+  replied(ms: number): void;
 }
 
 export interface MessageOptions {
@@ -128,7 +130,10 @@ export class Message implements Outgoing<ToReplica>, Expiring {
     this.#settle();
   }
 
-  resolve(reply: unknown, codec: Codec): void {
+  /** @param now monotonic ms. */
+  resolve(reply: unknown, codec: Codec, now: number): void {
+    const limit = this.#limit; // of a call that is waited for: it tells when that began
+    if (limit !== undefined) this.route?.replied(now - limit.at + (this.#timeout as number));
     this.#settle()?.resolve(reply, codec);
   }
 

@@ -8,7 +8,7 @@ import { hrtime } from 'node:process';
 import type { Codec, Payload } from '../../channel/codec.js';
 import { ENTRY_WEIGHT } from '../../channel/outbox.js';
 import { keepConnected } from '../../channel/pipe.js';
-import { eachOf, type RequestEntry, type ToReplica } from '../../channel/protocol.js';
+import type { RequestEntry, ToReplica } from '../../channel/protocol.js';
 import { READY_MESSAGE } from '../../channel/readiness.js';
 import { deferred } from '../../deferred.js';
 import { type BallermannError, fromErrorData } from '../../errors.js';
@@ -21,6 +21,7 @@ import { InFlight } from './in-flight.js';
 import type { Lifeline } from './lifeline.js';
 import type { Message } from './message.js';
 import { type ChannelListener, type Counters, ReplicaChannel } from './replica-channel.js';
+import type { Totals } from './totals.js';
 
 /** What the owner of a replica (its supervisor) is told. Each is called at most once, but for `castFailed`. */
 export interface ReplicaOwner {
@@ -98,6 +99,8 @@ export class ReplicaProcess {
   #utilization: Utilization | undefined;
   #crash: Error | undefined;
   #exit: ExitInfo | undefined;
+  /** What it had counted when it ended. */
+  #lastTotals: Totals | undefined;
   #hasDropped = false;
   readonly #death = deferred<ExitInfo>();
   /** Of the process, and of every message that it had: settled or redirected. Or it is stuck. */
@@ -215,7 +218,21 @@ export class ReplicaProcess {
 
   /** Calls, casts and requests that it has begun. What it says itself: it may say anything. */
   get served(): number {
-    return this.#slot.served;
+    const { taken, begun } = this.#slot.counts;
+    return taken + begun;
+  }
+
+  /** Requests that its servers are running. It may say anything. */
+  get requests(): number {
+    return this.#state === 'dead' ? 0 : this.#slot.requests; // the slot may be another's
+  }
+
+  /** What it has counted: it may say anything, but never less than before. Does not change any more when it is dead. */
+  get totals(): Totals {
+    if (this.#lastTotals !== undefined) return this.#lastTotals;
+    const { taken, begun, accepted } = this.#slot.counts;
+    const busyTime = this.#utilization?.busy(this.#slot.idle, hrtime.bigint()) ?? 0;
+    return { taken, requests: begun, accepted, busyTime };
   }
 
   /** Bytes of memory that it has, as it says itself; 0 where it was not asked. */
@@ -327,7 +344,7 @@ export class ReplicaProcess {
       case 'leave':
         return this.#asked(entry[1]);
       case 'result':
-        return eachOf(entry, this.inFlight.result);
+        return this.inFlight.results(entry);
       case 'failure':
         return this.inFlight.fail(entry[1], entry[2]);
       case 'request':
@@ -377,6 +394,7 @@ export class ReplicaProcess {
     const exit = { code, signal, error: this.#crash };
     this.#exit = exit;
     const { taken } = this.#slot;
+    this.#lastTotals = this.totals;
     this.#slot.clear();
     this.#death.resolve(exit);
     this.#owner.exited(this, exit);

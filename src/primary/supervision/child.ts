@@ -52,8 +52,10 @@ export class Child implements History {
   /** Where the replica writes a diagnostic report when it hangs. */
   report: string | undefined;
   state: ChildState = 'starting';
-  /** Not to be restarted: closed or resized away. */
-  retired = false;
+  /** Why it is to go for good. Undefined while it is to stay. */
+  retiredFor: 'stopped' | 'reload' | 'recycle' | undefined;
+  /** Its process is to be killed, since its event loop stands still. */
+  isHung = false;
   /** Monotonic ms; 0 before it has been up. */
   upSince = 0;
   /** Whether its process has been ready. */
@@ -95,6 +97,11 @@ export class Child implements History {
     return this.streak.failures;
   }
 
+  /** Not to be restarted: closed, resized away, or replaced. */
+  get retired(): boolean {
+    return this.retiredFor !== undefined;
+  }
+
   /** ms since its process got ready; undefined where it has not. */
   get lived(): number | undefined {
     return this.isReady ? performance.now() - this.upSince : undefined;
@@ -128,6 +135,7 @@ export class Child implements History {
     this.state = 'starting';
     this.isReady = false;
     this.isPutOff = false;
+    this.isHung = false;
     this.failure = undefined;
   }
 

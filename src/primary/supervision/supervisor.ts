@@ -9,6 +9,10 @@ import { BallermannError } from '../../errors.js';
 import * as listeners from '../listening/listeners.js';
 import { takeReport } from '../liveness/hang-report.js';
 import { Watch } from '../liveness/watch.js';
+import { exitReason } from '../metrics/exit-reason.js';
+import type { PoolMetrics, SupervisorMetrics } from '../metrics/supervisor-metrics.js';
+import { SupervisorRecord } from '../metrics/supervisor-record.js';
+import { supervisors } from '../metrics/supervisors.js';
 import { type ExitInfo, howItEnded } from '../replicas/exit.js';
 import { forget } from '../replicas/registry.js';
 import type { Counters } from '../replicas/replica-channel.js';
@@ -60,6 +64,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   disorderly = false;
   /** @internal */
   readonly reports: Reports;
+  /** Those that are not closed. @internal */
+  readonly pools = new Set<{ metrics(): PoolMetrics }>();
 
   readonly #host: Host;
   readonly #patience: Patience;
@@ -69,6 +75,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   /** For its pools, which open windows and limit queues. @internal */
   readonly slotSettings = new SlotSettings(() => this.#children.replicas());
   readonly #starts: StartQueue;
+  readonly #record: SupervisorRecord;
   #ended: BallermannError | undefined;
   #closing: Promise<void> | undefined;
   #recycling: Recycling | undefined;
@@ -83,6 +90,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.name = settings.name;
     this.#patience = new Patience(settings.intensity);
     this.#starts = new StartQueue(settings.startConcurrency);
+    this.#record = new SupervisorRecord(settings.name);
+    supervisors.add(this);
     this.#watch = new Watch(settings, {
       blocked: (replica, ms) => this.#setBlocked(replica, true, ms),
       unblocked: (replica, ms) => this.#setBlocked(replica, false, ms),
@@ -96,6 +105,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
    */
   children(): ChildInfo[] {
     return this.#children.infos();
+  }
+
+  /**
+   * Shows the figures of the supervisor, its replicas and its pools. Any number of readers may call it, as often as they like:
+   * counters go on, and nobody resets them. Works after close(), too.
+   */
+  metrics(): SupervisorMetrics {
+    const { counters, pools } = this;
+    return this.#record.snapshot({ places: this.#children, pools, counters });
   }
 
   /**
@@ -126,7 +144,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   async reload(options: ReloadOptions = {}): Promise<void> {
     const { changes, maxUnavailable } = reloadChanges(options);
     await this.#inTurn(async () => {
-      this.settings = await reload(this.#crew, { ...this.settings, ...changes }, maxUnavailable);
+      const { reloads } = this.#record;
+      let succeeded = false;
+      reloads.began(performance.now());
+      try {
+        this.settings = await reload(this.#crew, { ...this.settings, ...changes }, maxUnavailable);
+        succeeded = true;
+      } finally {
+        reloads.ended(succeeded, performance.now());
+      }
     });
     await Promise.all([...this.#observers].map((observer) => observer.renewed()));
   }
@@ -154,8 +180,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   async start(): Promise<void> {
     try {
       await this.#inTurn(() => this.#grow(this.settings.replicas));
+      this.#record.state = 'running';
       if (hasLimits(this.settings.recycle)) this.#recycling = new Recycling(this.#crew, () => this.settings);
     } catch (error) {
+      if (this.#record.state === 'starting') this.#record.state = 'failed';
       await this.stop('start failed');
       throw error;
     }
@@ -271,9 +299,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
         `supervisor '${this.name}' stopped a replica that was starting (${reason})`,
       );
     this.#starts.left(...children.filter(({ replica }) => replica === undefined));
+    const why = successor === undefined ? 'stopped' : reason === 'reload' ? 'reload' : 'recycle';
     await Promise.all(
       children.map(async (child) => {
-        child.retired = true;
+        child.retiredFor ??= why;
+        if (why !== 'stopped') this.#record.tallies.of(child.id).restarted(why);
         clearTimeout(child.timer);
         child.attempt.end(successor === undefined ? failure : undefined);
         if (child.replica === undefined) this.#children.remove(child);
@@ -311,6 +341,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     child.markStarting();
     child.mayBeDebugged = mayBeDebugged(settings.execArgv, { ...process.env, ...settings.env });
     child.replica = startProcess(child, settings, this.#owner, (error) => this.#refused(child, error));
+    if (child.replica !== undefined) this.#record.tallies.begin(child.id, child.replica);
     if (child.replica === undefined || child.mayBeDebugged) return;
     limitStart(child, settings, this.reports);
   }
@@ -322,6 +353,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     exited: (replica, exit) => {
       forget(replica);
       this.#watch.remove(replica);
+      this.#record.tallies.end(replica);
       this.#host.relay.forget(replica);
       this.#withChildOf(replica, (child) => this.#childExited(child, replica, exit));
     },
@@ -369,6 +401,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#withChildOf(replica, (child) => {
       const event = blockedEvent(child, replica, ms);
       const end = (report?: string): void => {
+        child.isHung = true;
         this.reports.announce('hung', { ...event, report });
         replica.kill();
       };
@@ -403,6 +436,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (!isReady) child.attempt.end(child.startFailure(this.name, exit));
     this.#startAgain(child, delay);
     this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
+    this.#note(child, replica, exit, delay !== undefined);
     const { code, signal } = exit;
     this.reports.announce('down', {
       id,
@@ -417,6 +451,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       expected: retired || left || (code === 0 && delay === undefined),
     });
     this.#starts.left(child);
+  }
+
+  /** For metrics(). */
+  #note(child: Child, { wasAskedToLeave }: ReplicaProcess, exit: ExitInfo, restarts: boolean): void {
+    const { id, isHung: hung, isReady: wasReady, retiredFor: retired } = child;
+    const reason = exitReason(exit, { retired, wasAskedToLeave, hung, wasReady });
+    const { code, signal } = exit;
+    const tally = this.#record.tallies.of(id);
+    tally.lastExit = { code, signal, reason, at: Date.now() };
+    if (restarts && reason !== 'stopped') tally.restarted(reason);
   }
 
   /** @param delay ms; undefined: never. */
@@ -434,6 +478,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const why = this.#patience.endedBy(failedStarts, left, this.#children.staying(), performance.now());
     if (why === undefined && left) return child.departures.next(child.lived ?? 0);
     if (why === undefined) return backoffDelay(child.failures - 1, this.settings.backoff);
+    this.#record.state = 'failed';
     this.#giveUp(why, { ...exit, error: child.failure ?? exit.error });
     return undefined;
   }
@@ -453,9 +498,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #end(cause: BallermannError, reason: string): void {
     if (this.#closing !== undefined) return;
     this.#ended = cause;
+    if (this.#record.state !== 'failed') this.#record.state = 'closing';
     this.#recycling?.stop();
     this.#tell((observer) => observer.ended(cause));
     this.#closing = this.#retire([...this.#children], reason).then(() => {
+      this.#record.closed();
+      supervisors.delete(this);
       this.reports.announce('close');
     });
   }

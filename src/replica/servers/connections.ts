@@ -4,6 +4,7 @@ import type { ServerHttp2Session } from 'node:http2';
 import { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
+import type { Segment } from '../../memory/segment.js';
 import { Connection } from './connection.js';
 import { Heads } from './heads.js';
 
@@ -20,12 +21,22 @@ export class Connections {
   readonly #secured = new Set<Socket>();
   /** Streams that are no sockets, given to a server as connections: some socket of another server carries them. */
   readonly #injected = new Set<Duplex>();
+  readonly #words: Int32Array;
+  readonly #acceptedWord: number;
+  #accepted = 0;
   #sweeping: NodeJS.Timeout | undefined;
   /** When the end was announced (ms); undefined before. */
   #endingSince: number | undefined;
 
+  /** @param slot is told how many have come. */
+  constructor(segment: Segment, slot: number) {
+    this.#words = segment.words;
+    this.#acceptedWord = segment.slotWord(slot, segment.addon.layout.slotAccepted);
+  }
+
   /** A connection to a TLS server: what `addSecured` is given when its handshake is over is another socket. */
   addEncrypted(socket: Socket): void {
+    this.#count(socket);
     const known = Connection.of(socket); // of a server in front, which looks at the first bytes
     if (known !== undefined) this.#forget(known);
     this.#encrypted.add(socket);
@@ -34,11 +45,16 @@ export class Connections {
 
   addSecured(socket: Socket): void {
     this.#secured.add(socket);
-    this.add(socket);
+    this.#keep(socket);
   }
 
   /** A connection has come to a server, and may have come to another one before. */
   add(socket: Socket): void {
+    this.#count(socket);
+    this.#keep(socket);
+  }
+
+  #keep(socket: Socket): void {
     if (Connection.of(socket) !== undefined) return;
     const connection = new Connection(socket);
     this.#open.add(connection);
@@ -80,6 +96,14 @@ export class Connections {
 
   get size(): number {
     return this.#open.size;
+  }
+
+  /** Once a connection, whichever servers it comes to. One in another, and a stream that is no socket, is none of its own. */
+  #count(socket: Duplex): void {
+    const isKnown = Connection.of(socket) !== undefined || this.#encrypted.has(socket as Socket);
+    if (isKnown || !(socket instanceof Socket)) return;
+    this.#accepted = (this.#accepted + 1) | 0;
+    Atomics.store(this.#words, this.#acceptedWord, this.#accepted);
   }
 
   #watch(socket: Duplex): void {

@@ -29,7 +29,7 @@ const REQUEST_TIMEOUT = 'ERR_HTTP_REQUEST_TIMEOUT';
 export class Servers {
   readonly #running: RunningRequests;
   readonly #held: HeldRequests;
-  readonly #connections = new Connections();
+  readonly #connections: Connections;
   readonly #listening = new Set<Server>();
   readonly #listened: () => void;
   /** `emit` as it was. */
@@ -45,6 +45,7 @@ export class Servers {
   constructor(segment: Segment, slot: number, mailbox: Mailbox, limits: HoldLimits, listened: () => void) {
     this.#running = new RunningRequests(segment, slot, mailbox);
     this.#held = new HeldRequests(limits);
+    this.#connections = new Connections(segment, slot);
     this.#listened = listened;
     this.#watch();
   }
