@@ -20,6 +20,6 @@ export class Control {
 
   serve(supervisor: Supervisor): void {
     this.#server.serve(new ControlledSupervisor(supervisor, this.#ping));
-    supervisor.once('close', () => this.#server.close(supervisor.ended as Error));
+    supervisor.attached.add(() => this.#server.close(supervisor.ended as Error));
   }
 }

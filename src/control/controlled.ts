@@ -9,7 +9,6 @@ import { pools } from '../primary/pools/pools.js';
 import type { Supervisor } from '../primary/supervision/supervisor.js';
 import type { Closed, Request, Resized, Status, Stopped } from './protocol.js';
 import type { Controlled, Session } from './server.js';
-import { snapshot } from './snapshot.js';
 
 /** ms that every replica has to become idle before a window, as ping() has. */
 const DEFAULT_WAIT = 5_000;
@@ -48,7 +47,7 @@ export class ControlledSupervisor implements Controlled {
 
   async #status(): Promise<Status> {
     const { exec } = this.#supervisor.settings;
-    return { version: this.#version, pid: process.pid, script: exec, ...snapshot(this.#supervisor) };
+    return { version: this.#version, pid: process.pid, script: exec, ...this.#supervisor.metrics() };
   }
 
   /** Goes on to its end when the client has gone: half a reload would be neither the old state nor the new one. */

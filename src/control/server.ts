@@ -23,7 +23,7 @@ const MAX_CONNECTIONS = 64;
 /** ms that a connection may be there without a request that is being done. */
 const MAX_IDLE = 10_000;
 
-/** ms in which a client reads the last answer. */
+/** ms in which a client reads the last answer, and ends. */
 const MAX_FAREWELL = 1_000;
 
 /** Bytes that wait for a client that does not read. */
@@ -49,6 +49,8 @@ export class ControlServer {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
   #controlled: Controlled | undefined;
+  /** Connections that are being told why they are refused. */
+  #refused = 0;
 
   /** Resolves when the socket is there. @throws as Claim. */
   static async open(name: string): Promise<ControlServer> {
@@ -97,10 +99,17 @@ export class ControlServer {
     socket.unref();
     socket.on('error', () => {}); // 'close' follows
     const refusal = this.#refusal(socket);
-    if (refusal !== undefined) return hangUp(socket, toFailure(refusal));
+    if (refusal !== undefined) return this.#refuse(socket, refusal);
     const connection = new Connection(socket, this.#controlled as Controlled);
     this.#connections.add(connection);
     socket.once('close', () => this.#connections.delete(connection));
+  }
+
+  #refuse(socket: Socket, refusal: BallermannError): void {
+    if (this.#refused >= MAX_CONNECTIONS) return void socket.destroy();
+    this.#refused++;
+    socket.once('close', () => this.#refused--);
+    hangUp(socket, toFailure(refusal));
   }
 
   #refusal(socket: Socket): BallermannError | undefined {
@@ -201,7 +210,7 @@ class Connection {
     clearTimeout(this.#idle);
     this.#isLast = true;
     if (this.#running?.verb === 'window') this.#ended.abort(gone());
-    this.#socket.removeAllListeners('data').pause();
+    this.#socket.removeAllListeners('data');
     hangUp(this.#socket, toFailure(error));
   }
 
@@ -224,9 +233,12 @@ function hangUp(socket: Socket, answer: Answer): void {
   end(socket);
 }
 
-/** When all is written, or cannot be: a client that does not read is not waited for. */
+/**
+ * When the client has read all and ends, too: closed before, it would fail to write and never read why. One that does
+ * neither is not waited for.
+ */
 function end(socket: Socket): void {
-  socket.destroySoon();
+  socket.resume().end();
   const timer = setTimeout(() => socket.destroy(), MAX_FAREWELL).unref();
   socket.once('close', () => clearTimeout(timer));
 }

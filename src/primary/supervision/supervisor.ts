@@ -64,6 +64,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   disorderly = false;
   /** @internal */
   readonly reports: Reports;
+  /** Each is called before close() resolves: the end of what lasts as long as the supervisor does. @internal */
+  readonly attached = new Set<() => void>();
   /** Those that are not closed. @internal */
   readonly pools = new Set<{ metrics(): PoolMetrics }>();
 
@@ -502,6 +504,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#recycling?.stop();
     this.#tell((observer) => observer.ended(cause));
     this.#closing = this.#retire([...this.#children], reason).then(() => {
+      for (const end of this.attached) end();
       this.#record.closed();
       supervisors.delete(this);
       this.reports.announce('close');
