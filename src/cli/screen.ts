@@ -1,6 +1,7 @@
 /** The whole terminal, drawn again and again until somebody leaves it; then it is as it was before. */
 
 import { deferred } from '../deferred.js';
+import { ignoreClosedOutput } from '../output.js';
 import type { Terminal } from './command.js';
 
 const ENTER = '\x1b[?1049h\x1b[?25l';
@@ -12,15 +13,21 @@ const REST_OF_SCREEN = '\x1b[J';
 /** q and Q; Ctrl-C and Ctrl-D, which are keys in raw mode. */
 const LEAVING = [0x71, 0x51, 0x03, 0x04];
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 export class Screen implements Disposable {
   readonly #terminal: Terminal;
   readonly #left = deferred();
   #hasLeft = false;
+  #isGone = false;
   readonly #leave = (): void => {
     this.#hasLeft = true;
     this.#left.resolve();
+  };
+  readonly #onHangUp = (): void => {
+    this.#isGone = true;
+    ignoreClosedOutput();
+    this.#leave();
   };
   readonly #onKey = (key: Buffer): void => {
     if (LEAVING.some((byte) => key.includes(byte))) this.#leave();
@@ -32,6 +39,7 @@ export class Screen implements Disposable {
     stdout.write(ENTER);
     if (stdin.isTTY) stdin.setRawMode(true).on('data', this.#onKey).resume();
     for (const signal of SIGNALS) process.on(signal, this.#leave);
+    process.on('SIGHUP', this.#onHangUp);
     stdout.on('error', this.#leave);
   }
 
@@ -55,7 +63,11 @@ export class Screen implements Disposable {
   [Symbol.dispose](): void {
     const { stdin, stdout } = this.#terminal;
     for (const signal of SIGNALS) process.off(signal, this.#leave);
-    stdout.off('error', this.#leave).write(LEAVE);
-    if (stdin.isTTY) stdin.off('data', this.#onKey).setRawMode(false).pause();
+    process.off('SIGHUP', this.#onHangUp);
+    stdout.off('error', this.#leave);
+    stdin.off('data', this.#onKey).pause();
+    if (this.#isGone) return;
+    stdout.write(LEAVE);
+    if (stdin.isTTY) stdin.setRawMode(false);
   }
 }

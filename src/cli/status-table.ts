@@ -99,7 +99,7 @@ function workOf(now: ReplicaMetrics, before: ReplicaMetrics | undefined, ms: num
 
 /** Those that nobody asked for. */
 function restartsOf({ restarts }: ReplicaMetrics): number {
-  const { crash = 0, exit = 0, signal = 0, hung = 0, startFailed = 0 } = restarts;
+  const { crash, exit, signal, hung, startFailed } = restarts;
   return crash + exit + signal + hung + startFailed;
 }
 
@@ -133,16 +133,16 @@ function duration(ms: number): string {
 
 export function bytes(value: number): string {
   const megabytes = value / 2 ** 20;
-  if (megabytes >= 10_000) return `${(megabytes / 1_024).toFixed(1)} GB`;
+  if (megabytes >= 1_000 * 1_024) return `${Math.round(megabytes / 2 ** 20)} TB`;
+  if (megabytes >= 10_000) return `${Math.round(megabytes / 1_024)} GB`;
   return `${megabytes < 10 ? megabytes.toFixed(1) : Math.round(megabytes)} MB`;
 }
 
-/** In at most six characters. */
+/** In at most five characters. */
 export function count(value: number): string {
   if (value < 100_000) return String(value);
-  const [unit, size] =
-    value < 1e8 ? (['k', 1e3] as const) : value < 1e11 ? (['M', 1e6] as const) : (['G', 1e9] as const);
-  return `${Math.floor(value / size)}${unit}`;
+  const power = Math.min(4, Math.floor(Math.log10(value / 10) / 3));
+  return `${Math.floor(value / 1_000 ** power)}${' kMGT'[power]}`;
 }
 
 function clip(text: string, width: number): string {

@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import { MAX_TIMER } from '../../arguments.js';
 import type { ControlClient } from '../../control/client.js';
 import { deferred } from '../../deferred.js';
+import { ignoreClosedOutput } from '../../output.js';
 import { CliError, type Command, type Context, UsageError } from '../command.js';
 import { durationOf, nameFlag, reach } from '../reach.js';
 
@@ -154,6 +155,7 @@ class Signals implements Disposable {
   /** Ctrl-C and Ctrl-\ of a terminal reach the command without us. */
   readonly #ofTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
   readonly #listener = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGHUP') ignoreClosedOutput();
     this.received ??= signal;
     this.#first.resolve();
     if (this.#child === undefined) return;
