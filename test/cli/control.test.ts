@@ -1,14 +1,22 @@
 /** `ballermann status`, `reload`, `scale` and `stop`, as processes, on a server under load in another one. */
 
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Status } from '#src/control/protocol.js';
-import { Cli, ControlledPrimary, cli, RuntimeFolder } from '../support/control.js';
-import { until } from '../support/helpers.js';
-import { stateOf } from '../support/processes.js';
+import { binPath, Cli, ControlledPrimary, cli, RuntimeFolder } from '../support/control.js';
+import { fixture, until } from '../support/helpers.js';
+import { Folder, stateOf } from '../support/processes.js';
 import { Traffic } from '../support/traffic.js';
 
 const test = suite('', undefined);
+const withPython = existsSync('/usr/bin/python3') ? test : test.skip;
+const screen = fileURLToPath(fixture('control/screen.py'));
+const watching = [process.execPath, binPath, 'status', '--watch'];
+const ESCAPE = '\x1b';
 
 let folder: RuntimeFolder;
 let primary: ControlledPrimary;
@@ -103,17 +111,39 @@ test('with two supervisors the name is needed, and the error lists them; BALLERM
   assert.is(JSON.parse((await named.ended).out).name, 'other');
 });
 
-test('a supervisor whose event loop stands still: status says so', async () => {
-  primary.process.kill('SIGSTOP');
-  try {
-    await until(() => stateOf(primary.process.pid as number) === 'T', 'it to be stopped');
-    const { code, err } = await cli('status');
-    assert.is(code, 1);
-    assert.match(err, /has not answered for \d+ s/);
-  } finally {
-    primary.process.kill('SIGCONT');
-  }
-});
+withPython(
+  '--watch on a terminal: drawn in place, in colours; q, Ctrl-C and a closed terminal end it',
+  async () => {
+    using files = new Folder();
+    const show = async (
+      line: string,
+      env: Record<string, string> = {},
+    ): Promise<{ how: object; shown: string }> => {
+      const terminal = spawn('/usr/bin/python3', [screen, files.at('shown'), ...watching], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+        env: { ...process.env, TERM: 'xterm', ...env },
+      });
+      const how = text(terminal.stdout);
+      await until(
+        () => files.has('shown') && /req\/s.*q: quit/s.test(files.read('shown')),
+        'the second picture',
+      );
+      terminal.stdin.write(`${line}\n`);
+      const shown = files.read('shown');
+      return { how: JSON.parse(await how), shown: line === 'close' ? shown : files.read('shown') };
+    };
+    const { how, shown } = await show('q');
+    assert.equal(how, { code: 0, signal: null });
+    assert.ok(shown.startsWith(`${ESCAPE}[?1049h`) && shown.trimEnd().endsWith(`${ESCAPE}[?1049l`));
+    assert.ok(shown.includes(`${ESCAPE}[32mrunning`), 'green');
+    files.shut('shown');
+    const plain = await show('\x03', { NO_COLOR: '1' });
+    assert.equal(plain.how, { code: 0, signal: null });
+    assert.not.ok(plain.shown.includes(`${ESCAPE}[32m`), 'NO_COLOR');
+    files.shut('shown');
+    assert.equal((await show('close')).how, { code: 0, signal: null });
+  },
+);
 
 test('stop returns when the process has ended; then nobody is there: exit code 3', async () => {
   const { code, out } = await cli('stop', 'shop');
