@@ -32,7 +32,7 @@ export function commandHelp(command: Command): string {
   if (examples.length > 0) parts.push(table(examples.map(({ line, does }) => [line, does])));
   for (const [group, flags] of groups(command))
     parts.push(`${group}\n${table(flags.map(([flagName, flag]) => [flagText(flagName, flag), flag.help]))}`);
-  if (notes.length > 0) parts.push(notes.join('\n'));
+  for (const note of notes) parts.push(wrap(note, WIDTH).join('\n'));
   return `${parts.join('\n\n')}\n`;
 }
 

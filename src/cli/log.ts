@@ -4,9 +4,45 @@ import { hostname } from 'node:os';
 import { toErrorData } from '../errors.js';
 import type { Level, Logger } from '../primary/supervision/log.js';
 import type { Terminal } from './command.js';
+import type { RunSettings } from './settings.js';
+
+/** What `run` itself says, beside what its supervisor logs, to the same place. */
+export class Voice {
+  /** The option `log` of supervise. */
+  readonly log: Logger | false;
+  readonly #supervisor: string;
+  readonly #stderr: Terminal['stderr'];
+
+  constructor(supervisor: string, log: RunSettings['log'], context: Terminal) {
+    this.#supervisor = supervisor;
+    this.#stderr = context.stderr;
+    this.log = loggerOf(log, context);
+  }
+
+  /** Errors are said in any case: nobody is to search for why a process has ended. */
+  say(level: 'info' | 'error', text: string): void {
+    const supervisor = this.#supervisor;
+    const line = `ballermann: ${supervisor}: ${text}`;
+    if (this.log !== false) this.log[level]({ supervisor }, line);
+    else if (level === 'error') this.#stderr.write(`${line}\n`);
+  }
+}
+
+function loggerOf(log: RunSettings['log'], context: Terminal): Logger | false {
+  switch (log) {
+    case 'text':
+      return textLogger(context);
+    case 'json':
+      return jsonLogger(context);
+    case 'silent':
+      return false;
+    default:
+      return log;
+  }
+}
 
 /** Lines on stderr, also of what goes well: whoever runs a server by hand wants to see that it is up. */
-export function textLogger({ stderr }: Pick<Terminal, 'stderr'>): Logger {
+function textLogger({ stderr }: Pick<Terminal, 'stderr'>): Logger {
   const write = (_fields: object, text: string): void => void stderr.write(`${text}\n`);
   return { info: write, warn: write, error: write };
 }
@@ -15,7 +51,7 @@ export function textLogger({ stderr }: Pick<Terminal, 'stderr'>): Logger {
 const LEVELS: Readonly<Record<Level, number>> = { info: 30, warn: 40, error: 50 };
 
 /** An object a line on stdout, where servers that use pino write as well. */
-export function jsonLogger({ stdout }: Pick<Terminal, 'stdout'>): Logger {
+function jsonLogger({ stdout }: Pick<Terminal, 'stdout'>): Logger {
   const host = hostname();
   const write =
     (level: number) =>

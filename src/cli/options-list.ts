@@ -353,7 +353,7 @@ export const options: readonly Option[] = [
     sets: 'control',
     kind: kinds.boolean,
     default: 'on',
-    help: 'The socket for status, reload, scale, window and stop',
+    help: 'Without the socket by which status, reload, scale, window and stop find it',
     group: OPERATION,
   },
   {
@@ -361,7 +361,7 @@ export const options: readonly Option[] = [
     sets: 'systemd',
     kind: kinds.boolean,
     default: 'on where NOTIFY_SOCKET is set',
-    help: 'Tell systemd when the replicas are ready, reload and stop, and feed its watchdog',
+    help: 'Tell systemd when the replicas are ready, and feed its watchdog',
     group: OPERATION,
   },
 ];
@@ -400,6 +400,6 @@ function flagOf({ kind, short, isList, help, group, default: byDefault }: Option
     ...(allowed && { allowed }),
     ...(kind === kinds.file && { completes: 'file' as const }),
     ...(kind === kinds.folder && { completes: 'folder' as const }),
-    ...(isBoolean && byDefault.startsWith('on') && { isOnByDefault: true }),
+    ...(isBoolean && byDefault === 'on' && { isOnByDefault: true }),
   };
 }
