@@ -54,10 +54,8 @@ function whyNot(error: unknown): string {
   if (!(error instanceof Error)) return `it threw ${show(error)}`;
   if ((error as NodeJS.ErrnoException).code === 'ERR_UNKNOWN_FILE_EXTENSION')
     return `Node ${process.version} does not run TypeScript; use Node 22.18 or newer, or a ballermann.config.mjs`;
-  // A syntax error says where only on the first lines of its stack.
-  return error instanceof SyntaxError
-    ? (error.stack ?? String(error)).split('\n').slice(0, 5).join('\n')
-    : String(error);
+  if (error instanceof SyntaxError) return `${error}. To see where: node --check ${name}`;
+  return String(error);
 }
 
 function withPaths(values: Record<string, unknown>, folder: string): Record<string, unknown> {

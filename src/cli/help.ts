@@ -2,7 +2,7 @@
 
 import type { Command, Flag } from './command.js';
 import { commands } from './commands.js';
-import { HELP } from './parse.js';
+import { flagNames, HELP } from './parse.js';
 
 export function generalHelp(): string {
   const names = Object.entries(commands);
@@ -36,9 +36,10 @@ export function commandHelp(command: Command): string {
   return `${parts.join('\n\n')}\n`;
 }
 
-export function flagText(name: string, { short, value, allowed, isOnByDefault }: Flag): string {
-  const shown = value ?? allowed?.join('|');
-  return `${short === undefined ? '    ' : `-${short}, `}--${isOnByDefault ? 'no-' : ''}${name}${shown === undefined ? '' : ` ${shown}`}`;
+function flagText(name: string, flag: Flag): string {
+  const shown = flag.value ?? flag.allowed?.join('|');
+  const names = flagNames(name, flag).join(', ');
+  return `${flag.short === undefined ? '    ' : ''}${names}${shown === undefined ? '' : ` ${shown}`}`;
 }
 
 function groups({ flags }: Command): Map<string, [string, Flag][]> {

@@ -8,6 +8,12 @@ type Asked = Pick<Context, 'values' | 'words' | 'rest'>;
 
 export const HELP: Flag = { type: 'boolean', short: 'h', help: 'Show this help' };
 
+/** As people write it: `-n`, `--replicas`; `--no-control` where it is on anyway. */
+export function flagNames(name: string, { short, isOnByDefault }: Flag): string[] {
+  const long = `--${isOnByDefault === true ? 'no-' : ''}${name}`;
+  return short === undefined ? [long] : [`-${short}`, long];
+}
+
 /** @throws UsageError */
 export function parse(command: Command, args: readonly string[]): Asked & { readonly wantsHelp: boolean } {
   const flags: Flags = { ...command.flags, help: HELP };

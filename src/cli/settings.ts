@@ -149,8 +149,16 @@ function envOf(pairs: unknown): Record<string, string | undefined> {
   );
 }
 
+/** A misspelt option is not silently ignored. */
 function checkKeys(place: Configuration | undefined): void {
   if (place === undefined) return;
+  for (const [key, value] of Object.entries(place.values)) {
+    const fields = options.flatMap(({ sets, field }) => (sets === key && field !== undefined ? [field] : []));
+    if (fields.length === 0 || typeof value !== 'object' || value === null) continue;
+    const wrong = Object.keys(value).find((field) => !fields.includes(field));
+    if (wrong !== undefined)
+      throw new UsageError(`${key}.${wrong} in ${place.name} is no option: ${key} has ${fields.join(', ')}`);
+  }
   const known = new Set<string>(options.map(({ sets }) => sets).filter((name) => name !== 'config'));
   for (const name of ['exec', 'args']) known.add(name);
   for (const key of Object.keys(place.values)) {
@@ -172,14 +180,12 @@ function blamed(
   if (start === undefined || path === undefined) return error;
   const [name = ''] = path.split('.');
   const key = path === 'ratio' ? 'minAliveRatio' : path;
-  const nameOfPool = path === 'name' ? found.get('name') : undefined;
-  const source =
-    nameOfPool ??
-    found.get(key) ??
-    found.get(name) ??
-    [...found].find(([each]) => each.startsWith(`${name}.`))?.[1];
-  const from =
-    source?.from ??
-    (path === 'exec' ? 'SCRIPT' : place && name in place.values ? `${path} in ${place.name}` : path);
+  const exact = found.get(key);
+  const near = found.get(name) ?? [...found].find(([each]) => each.startsWith(`${name}.`))?.[1];
+  const isInFile =
+    place !== undefined &&
+    (near === undefined ? Object.hasOwn(place.values, name) : near.from.endsWith(place.name));
+  const other = isInFile ? `${path} in ${place.name}` : (near?.from ?? (path === 'exec' ? 'SCRIPT' : path));
+  const from = exact?.from ?? other;
   return new UsageError(`${from}${error.message.slice(start.length)}`, { cause: error });
 }

@@ -31,6 +31,7 @@ export const command: Command = {
   flags: optionFlags,
   words: { min: 0, max: 1, names: ['SCRIPT'] },
   takesRest: true,
+  completes: 'file',
   unknownFlagHint: 'Arguments of the script stand after --, as in: ballermann run server.js -- --port 3000',
   run,
 };
