@@ -1,6 +1,7 @@
 /** The completion scripts of bash and zsh, out of the commands and their flags. */
 
 import type { Command, Flag } from './command.js';
+import { commands as summaries } from './commands.js';
 import { flagNames, HELP } from './parse.js';
 
 /** What else may stand where a command stands. */
@@ -58,7 +59,7 @@ function bashWords(kind: 'file' | 'folder' | readonly string[]): string {
 }
 
 export function zshCompletion(commands: readonly Command[]): string {
-  const listed = commands.map(({ name, summary }) => `    ${quoted(`${name}:${summary}`)}`);
+  const listed = Object.entries(summaries).map(([name, summary]) => `    ${quoted(`${name}:${summary}`)}`);
   const cases = commands.map((command) => {
     const flags = Object.entries({ ...command.flags, help: HELP }).map(([name, flag]) => zshFlag(name, flag));
     const words = command.completes === undefined ? [] : [`'*:word:${zshWords(command.completes)}'`];

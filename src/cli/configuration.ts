@@ -46,11 +46,11 @@ async function load(file: string, name: string): Promise<unknown> {
     const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
     return await module.default;
   } catch (cause) {
-    throw new UsageError(`${name} cannot be read: ${whyNot(cause)}`, { cause });
+    throw new UsageError(`${name} cannot be read: ${whyNot(cause, name)}`, { cause });
   }
 }
 
-function whyNot(error: unknown): string {
+function whyNot(error: unknown, name: string): string {
   if (!(error instanceof Error)) return `it threw ${show(error)}`;
   if ((error as NodeJS.ErrnoException).code === 'ERR_UNKNOWN_FILE_EXTENSION')
     return `Node ${process.version} does not run TypeScript; use Node 22.18 or newer, or a ballermann.config.mjs`;

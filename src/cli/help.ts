@@ -32,7 +32,7 @@ export function commandHelp(command: Command): string {
   if (examples.length > 0) parts.push(table(examples.map(({ line, does }) => [line, does])));
   for (const [group, flags] of groups(command))
     parts.push(`${group}\n${table(flags.map(([flagName, flag]) => [flagText(flagName, flag), flag.help]))}`);
-  for (const note of notes) parts.push(wrap(note, WIDTH).join('\n'));
+  for (const paragraph of paragraphs(notes)) parts.push(wrap(paragraph, WIDTH).join('\n'));
   return `${parts.join('\n\n')}\n`;
 }
 
@@ -40,6 +40,15 @@ function flagText(name: string, flag: Flag): string {
   const shown = flag.value ?? flag.allowed?.join('|');
   const names = flagNames(name, flag).join(', ');
   return `${flag.short === undefined ? '    ' : ''}${names}${shown === undefined ? '' : ` ${shown}`}`;
+}
+
+/** An empty line parts them. */
+function paragraphs(notes: readonly string[]): string[] {
+  const texts = notes.map((line) => (line === '' ? '\n' : line)).join(' ');
+  return texts
+    .split('\n')
+    .map((text) => text.trim())
+    .filter((text) => text !== '');
 }
 
 function groups({ flags }: Command): Map<string, [string, Flag][]> {
