@@ -53,7 +53,7 @@ export async function asking<T>({ client }: Reached, ask: (client: ControlClient
   }
 }
 
-export function toCliError(error: unknown): unknown {
+function toCliError(error: unknown): unknown {
   if (error instanceof CliError) return error;
   const isAnswer = error instanceof ControlError || error instanceof ConnectionLost;
   return isAnswer ? new FailedError(error.message, { cause: error }) : error;
