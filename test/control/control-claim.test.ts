@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -213,8 +214,10 @@ root('a folder that another user has made first is not used, and not believed', 
   mkdirSync(folder.path, { mode: 0o700 });
   await promisify(execFile)('chown', ['65534', folder.path]);
   await rejects(ControlServer.open('web'), 'ERR_CONTROL_UNAVAILABLE');
-  writeFileSync(folder.socket('web'), '');
+  const bait = createServer().listen(folder.socket('web'));
+  await once(bait, 'listening');
   assert.equal(await findSupervisors(process.env), []);
+  bait.close();
 });
 
 test.run();
