@@ -3,7 +3,6 @@
 import { BallermannError, balance, supervise } from '../index.js';
 import { signalGuard } from '../primary/process/signals.js';
 import type { Supervisor } from '../primary/supervision/supervisor.js';
-import { supervisorOptionNames } from '../primary/supervision/supervisor-options.js';
 import { EXIT } from './command.js';
 import type { Voice } from './log.js';
 import { baseName } from './script.js';
@@ -37,7 +36,7 @@ export class Run {
     const { balancer, blame } = this.#settings;
     const slow = setTimeout(() => this.#explain(), SLOW_START);
     try {
-      const supervisor = await supervise({ ...known(this.#settings.supervisor), log: this.#voice.log });
+      const supervisor = await supervise({ ...this.#settings.supervisor, log: this.#voice.log });
       const end = this.#end(supervisor);
       await balance(supervisor, supervisor.name, balancer).catch(async (error) => {
         await supervisor.close();
@@ -91,12 +90,6 @@ export class Run {
     this.#hasExplained = true;
     this.#voice.say('error', whatReadyMeans(this.#script));
   }
-}
-
-/** Options that `run` sets of its own accord, where this version of the package has them. */
-function known(options: RunSettings['supervisor']): RunSettings['supervisor'] {
-  const entries = Object.entries(options).filter(([name]) => supervisorOptionNames.includes(name));
-  return Object.fromEntries(entries) as unknown as RunSettings['supervisor'];
 }
 
 /** What a person may do whose script does not listen: it may be no server. */

@@ -10,7 +10,7 @@ import {
   balancerSettings,
 } from '../primary/pools/balancer-options.js';
 import { inheritedExecArgv } from '../primary/supervision/exec-argv.js';
-import type { SupervisorOptions } from '../primary/supervision/supervisor-options.js';
+import { type SupervisorOptions, supervisorOptionNames } from '../primary/supervision/supervisor-options.js';
 import { type Context, UsageError } from './command.js';
 import { type Configuration, readConfiguration } from './configuration.js';
 import { hint } from './did-you-mean.js';
@@ -65,7 +65,7 @@ export async function runSettings(context: Context): Promise<RunSettings> {
   }
   return {
     supervisor: {
-      systemd: env['NOTIFY_SOCKET'] !== undefined,
+      ...(supervisorOptionNames.includes('systemd') && { systemd: env['NOTIFY_SOCKET'] !== undefined }),
       control: true,
       ...supervisor,
       exec: exec as string | URL,
