@@ -42,6 +42,6 @@ test('import and a plain supervise load nothing of the command line, control, ad
   );
 });
 
-const MOST = { imported: 40, supervised: 115 };
+const MOST = { imported: 25, supervised: 115 };
 
 test.run();
