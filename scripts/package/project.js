@@ -15,11 +15,11 @@ export async function checkProject({ root, temporary, tarball, check }) {
 
   const installed = await check('npm install in a fresh project, where there is no compiler', async () => {
     mkdirSync(project);
-    for (const directory of ['esm', 'cjs', 'both', 'ts']) {
+    for (const directory of ['esm', 'cjs', 'both', 'ts', 'express']) {
       cpSync(join(root, 'test', 'package', directory), join(project, directory), { recursive: true });
     }
     writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'sample', private: true }));
-    const sameAsHere = ['typescript', '@types/node'].map((name) => `${name}@${versionOf(name)}`);
+    const sameAsHere = ['typescript', '@types/node', 'express'].map((name) => `${name}@${versionOf(name)}`);
     const args = ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...sameAsHere];
     const [npm, npmArgs] = npmCommand(args);
     const path = toollessPath(join(temporary, 'no-tools'), process.execPath);
@@ -62,6 +62,11 @@ export async function checkProject({ root, temporary, tarball, check }) {
   await check('a script in node -e', () =>
     runHere(['-e', `import(${JSON.stringify(join(project, 'esm', 'main.mjs'))})`, 'main'], replicas.ESM),
   );
+  await check('npx ballermann run, status and stop, with an express server', () => {
+    const [npx, npxArgs] = npmCommand(['exec', '--no', '--']);
+    const script = join(project, 'express', 'run.mjs');
+    return runScript(process.execPath, [script, npx, ...npxArgs], { cwd: project, env: cleanEnv() });
+  });
   const compiler = join(project, 'node_modules', 'typescript', 'bin', 'tsc');
   await check('the files of docs/typescript.md compile', () => {
     const folder = join(project, 'page');
