@@ -130,6 +130,35 @@ test('a script that does not start: exit code 1, with its error and what can be 
   assert.match(idle.err, /idle\.cjs has not listened on anything.*--wait-ready online/);
 });
 
+const runsTypeScript = Boolean((process.features as { typescript?: unknown }).typescript);
+
+test('a script and a configuration in TypeScript run where Node runs them; elsewhere the error says what to do', async () => {
+  const script = "const port: number = 0; require('node:http').createServer().listen(port, '127.0.0.1');";
+  const files = {
+    'server.cts': script,
+    'ballermann.config.ts': "export default { replicas: 1, name: 'typed' } satisfies object;",
+    'package.json': '{ "type": "module" }',
+  };
+  await using server = new Running(['server.cts'], files);
+  await using other = new Running(['server.cts', '--config', 'none.mjs'], {
+    ...files,
+    'none.mjs': 'export default {}',
+  });
+  if (runsTypeScript) {
+    await server.says(/typed: 1 replica is up/);
+    server.kill('SIGTERM');
+    other.kill('SIGKILL');
+    assert.is(await server.ended, 0);
+  } else {
+    assert.equal([await server.ended, await other.ended], [2, 2]);
+    assert.match(
+      server.err,
+      /ballermann\.config\.ts cannot be read: Node v.* does not run TypeScript; use Node 22\.18/,
+    );
+    assert.match(other.err, /Node v.* cannot run server\.cts by itself: .*--node-arg=--import=tsx/);
+  }
+});
+
 test('a script that is no server runs with --wait-ready online, and ends with its last replica', async () => {
   const job = 'setTimeout(() => process.exit(Number(process.argv[2])), 50)';
   const args = ['job.cjs', '-n', '1', '--wait-ready', 'online', '--log', 'silent'];
