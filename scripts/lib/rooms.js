@@ -11,6 +11,8 @@ export const rooms = [
   { place: 'cli', owns: '`ballermann` on the command line: its commands, their flags, their help' },
   { place: 'index.ts', owns: '`ballermann`: the public functions, and every public type' },
   { place: 'replica.ts', owns: '`ballermann/replica`: what the script of a replica uses' },
+  { place: 'prometheus.ts', owns: '`ballermann/prometheus`: metrics() by a client library for Prometheus' },
+  { place: 'prometheus', owns: 'names, help texts and values of what is exported to Prometheus' },
   {
     place: 'local',
     owns: 'what the public functions do in this process or thread: primary, replica, worker thread',

@@ -87,10 +87,12 @@ export interface ReplicaMetrics {
    */
   readonly rss: number | undefined;
   /**
-   * The part of the time, from 0 to 1, in which its event loop did not wait for work. It covers the last one to two seconds or
-   * so; a longer time if nobody looked for as long. At first, it covers the time since the replica got ready.
+   * The part of the time, from 0 to 1, in which its event loop did not wait for work. It covers the last one to two seconds, or
+   * the time since anybody last looked if that is longer. At first, it covers the time since the replica got ready.
    */
   readonly eventLoopUtilization: number;
+  /** Counter: ms for which its event loop did not wait for work. Its rate is the utilization over any time. From its slot. */
+  readonly busyTime: number;
   /** Messages that it was sent and has not finished: by pools and by its pid. From the primary. */
   readonly unfinished: number;
   /** Counter: calls and casts that it has taken out of its mailbox. From its slot. */
