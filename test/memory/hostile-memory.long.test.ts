@@ -16,7 +16,8 @@ import {
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Outcome, pidAt, Thread } from '../support/gate.js';
-import { fixture, start } from '../support/helpers.js';
+import { fixture, start, until } from '../support/helpers.js';
+import { Looks } from '../support/looks.js';
 
 /** ms; what has not settled long after this has been forgotten. */
 const BRIEF = 100;
@@ -121,7 +122,7 @@ class Signals implements Disposable {
 }
 
 async function besieged(
-  work: (pool: Balancer, vandal: number, other: number) => Promise<void>,
+  work: (pool: Balancer, vandal: number, other: number, looks: Looks) => Promise<void>,
 ): Promise<void> {
   using signals = new Signals();
   const downs: unknown[] = [];
@@ -135,20 +136,23 @@ async function besieged(
   supervisor.on('down', ({ pid: gone, signal, code }) => downs.push({ gone, signal, code }));
   await using pool = await balance(supervisor, 'pool', { maxQueueLength: 1_000 });
   const [vandal, other] = [pidAt(pool.pids(), 0), pidAt(pool.pids(), 1)];
-  await work(pool, vandal, other);
+  await work(pool, vandal, other, new Looks(supervisor));
   assert.equal(downs, [], 'nobody has died of it');
   assert.equal(signals.sent, []);
 }
 
 for (const pattern of ['garbage', 'ones', 'zeros', 'small']) {
   test(`a replica that writes ${pattern} over the whole segment ends, hangs and misleads nobody`, () =>
-    besieged(async (pool, vandal, other) => {
+    besieged(async (pool, vandal, other, looks) => {
       await using thread = await Thread.start();
       const port = await call<number>(other, { op: 'port' });
       const known = pool.pids();
       await call(vandal, { op: 'spoil', pattern });
       const handed: unknown[] = [];
-      for (let round = 0; round < 12; round++) handed.push(...(await useAll(pool, other, thread, port)));
+      for (let round = 0; round < 12; round++) {
+        handed.push(...(await useAll(pool, other, thread, port)));
+        looks.look();
+      }
       const times = await call<number>(vandal, { op: 'stop' });
       assert.ok(times > 12, `${times}`);
       // The primary knows who its replicas are; others only that no pid is a group, everybody or init.
@@ -159,6 +163,11 @@ for (const pattern of ['garbage', 'ones', 'zeros', 'small']) {
         known,
       );
       for (const one of known) assert.is(await call(one, echo), 1);
+      const before = looks.look().pools[0]?.handOuts as number;
+      await until(async () => {
+        await pool.call(echo).catch(() => {}); // the first one that finds the ring spoiled has it mended
+        return (looks.look().pools[0]?.handOuts as number) > before;
+      }, 'hand-outs to be counted again');
     }));
 }
 

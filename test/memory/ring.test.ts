@@ -83,7 +83,16 @@ test('the layout fits together: sizes, alignment, no overlap', () => {
 
   const { slotPid, slotIncarnation, slotUnfinished, slotState, slotWindows, slotBlockedAfter, slotMaxQueue } =
     layout;
-  const { slotTaken, slotRequests, slotBegun, slotRss, slotLoopClock, slotLoopIdle, slotRunning } = layout;
+  const {
+    slotTaken,
+    slotRequests,
+    slotBegun,
+    slotRss,
+    slotLoopClock,
+    slotLoopIdle,
+    slotAccepted,
+    slotRunning,
+  } = layout;
   apart(layout.slotBytes, [
     [slotPid, 4],
     [slotIncarnation, 4],
@@ -98,6 +107,7 @@ test('the layout fits together: sizes, alignment, no overlap', () => {
     [slotRss, 4],
     [slotLoopClock, 8],
     [slotLoopIdle, 8],
+    [slotAccepted, 4],
     [slotRunning, 4 * layout.poolCount],
   ]);
   const lines = (fields: number[]) => new Set(fields.map((offset) => Math.floor(offset / line)));
@@ -110,12 +120,20 @@ test('the layout fits together: sizes, alignment, no overlap', () => {
     slotBlockedAfter,
     slotMaxQueue,
   ]);
-  for (const ofReplica of lines([slotTaken, slotRequests, slotLoopClock, slotLoopIdle, slotRunning]))
+  for (const ofReplica of lines([
+    slotTaken,
+    slotRequests,
+    slotLoopClock,
+    slotLoopIdle,
+    slotAccepted,
+    slotRunning,
+  ]))
     assert.not.ok(ofPrimary.has(ofReplica), 'a cache line has one writer');
 
-  const { ringWord, ringEpoch, ringCallers, ringMaxQueue } = layout;
+  const { ringWord, ringWrapped, ringEpoch, ringCallers, ringMaxQueue } = layout;
   apart(layout.ringBytes, [
     [ringWord, 8],
+    [ringWrapped, 8],
     [ringEpoch, 4],
     [ringCallers, 4],
     [ringMaxQueue, 4],
@@ -180,6 +198,37 @@ for (const count of [1, 2, 3, 7, 1000]) {
           assert.unreachable(`drift at ${i} of ${taken.length}, ${below} below the wrap`);
       }
     }
+  });
+}
+
+for (const count of [1, 3, 1000]) {
+  test(`all hand-outs are counted, over wraps and generations: rotations of ${count}`, () => {
+    const ring = new Ring(segment, 'hand-outs', Number.POSITIVE_INFINITY);
+    const members = times(count, () => 0).map((_, i) => ({ pid: 1000 + i, slot: 1 + i }));
+    ring.publish(members);
+    assert.is(ring.handOuts(), 0);
+    let taken = 0;
+    const take = (wanted: number): void => {
+      taken += claim(ring.index, wanted).left;
+      assert.is(ring.handOuts() - before, taken);
+    };
+    setTicket(ring.index, 2 ** 32 - 2_500);
+    const before = ring.handOuts();
+    for (let i = 0; i < 10; i++) take(1024);
+    assert.ok(native.ticket(ring.index) < 2 ** 31, 'the ticket has wrapped');
+    ring.publish(members.slice(0, 1));
+    for (let i = 0; i < 3; i++) take(100);
+    ring.pause();
+    ring.publish(members);
+    assert.is(ring.handOuts() - before, taken, 'nothing is handed out by a change of the table, or a pause');
+    ring.resume();
+    take(1);
+    ring.close();
+
+    const next = new Ring(segment, 'the next', Number.POSITIVE_INFINITY);
+    assert.is(next.index, ring.index);
+    next.publish(members);
+    assert.is(next.handOuts(), 0, 'what the last pool of the ring has handed out is not its own');
   });
 }
 
