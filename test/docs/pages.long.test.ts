@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
@@ -30,12 +30,25 @@ for (const page of pages) {
   }
 }
 
+/** The packages that a reader would install besides: those that this project is developed with. */
+function importedBy(texts: Iterable<string>): Set<string> {
+  const imports = [...texts].flatMap((text) =>
+    [...text.matchAll(/ from '([^'.:][^':]*)'/g)].map(([, name]) => name),
+  );
+  const names = imports.map((name) => /^(?:@[^/]+\/)?[^/]+/.exec(name as string)?.[0] as string);
+  return new Set(
+    names.filter((name) => name !== 'ballermann' && existsSync(join(root, 'node_modules', name))),
+  );
+}
+
 async function runs({ files, command, prints }: Program): Promise<void> {
   using folder = new Folder();
   // As `npm init -y` and `npm install ballermann` leave it.
   writeFileSync(folder.at('package.json'), '{ "name": "app", "version": "1.0.0" }');
   mkdirSync(folder.at('node_modules'));
   symlinkSync(root, folder.at('node_modules/ballermann'));
+  for (const name of importedBy(files.values()))
+    symlinkSync(join(root, 'node_modules', name), folder.at(`node_modules/${name}`));
   for (const [name, text] of files) {
     mkdirSync(dirname(folder.at(name)), { recursive: true });
     writeFileSync(folder.at(name), text);
