@@ -120,6 +120,7 @@ void ChannelEnd::catch_up() {
 }
 
 void ChannelEnd::drain() {
+  Turns::found_now();
   do {
     is_paused_ = false;
     catch_up();

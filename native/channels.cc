@@ -83,6 +83,8 @@ class ChannelObject : public Napi::ObjectWrap<ChannelObject> {
   ChannelEnd* end_ = nullptr;
 };
 
+Napi::Value TurnClock(const Napi::CallbackInfo& info) { return Turns::of(info.Env()).clock(); }
+
 void CatchUp(const Napi::CallbackInfo&) { Turns::catch_up(); }
 
 struct Pipe {
@@ -131,6 +133,7 @@ Napi::Value MakeChannel(const Napi::CallbackInfo& info) {
 
 void define_channels(Napi::Env env, Napi::Object exports) {
   exports.Set("catchUp", Napi::Function::New<CatchUp>(env, "catchUp"));
+  exports.Set("turnClock", Napi::Function::New<TurnClock>(env, "turnClock"));
   exports.Set("makeChannel", Napi::Function::New<MakeChannel>(env, "makeChannel"));
   exports.Set("ChannelEnd", ChannelObject::DefineClass(
                                 env, "ChannelEnd",

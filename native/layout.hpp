@@ -88,8 +88,8 @@ struct alignas(kCacheLine) Table {
 // tickets and proves, in the same instant, that the table it read is current and the pool is not paused.
 struct alignas(kCacheLine) Ring {
   std::atomic<uint64_t> word;
-  // What the ticket has lost where it began again, so that who counts hand-outs need not have seen that. Written
-  // by the claimant whose claim has wrapped, after it.
+  // What the ticket has lost where it began again, so that who counts hand-outs need not have seen that.
+  // Written by the claimant whose claim has wrapped, after it.
   std::atomic<uint64_t> wrapped;
   alignas(kCacheLine) std::atomic<uint32_t> epoch;  // odd while a pool owns the ring
   std::atomic<uint32_t> callers;                    // how many rotations have joined

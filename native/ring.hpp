@@ -112,7 +112,8 @@ inline Published publish(Ring& ring, const uint64_t* entries, uint32_t count) {
       return {ticket_of(word), scattered(key)};
     }
   }
-  word = ring.word.exchange(word_of(0, key), std::memory_order_seq_cst);  // no store: invariant 2 needs a swap
+  word =
+      ring.word.exchange(word_of(0, key), std::memory_order_seq_cst);  // no store: invariant 2 needs a swap
   return {ticket_of(word), 0};
 }
 

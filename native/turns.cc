@@ -32,8 +32,19 @@ void Turns::wrote(TurnTaker* taker, bool is_untidy) {
 
 void Turns::catch_up() {
   if (own_ == nullptr) return;
+  found_now();
   for (TurnTaker* taker : own_->awake_)
     if (taker != nullptr) taker->catch_up();
+}
+
+void Turns::found_now() {
+  if (own_ != nullptr) own_->look_at_clock();
+}
+
+uint64_t Turns::look_at_clock() noexcept {
+  const uint64_t now = uv_hrtime();
+  *found_at_ = static_cast<double>(now) / 1e6;
+  return now;
 }
 
 void Turns::drop(TurnTaker* taker) {
@@ -44,6 +55,10 @@ void Turns::drop(TurnTaker* taker) {
 
 Turns::Turns(Napi::Env env) {
   if (napi_get_uv_event_loop(env, &loop_) != napi_ok) throw Napi::Error::New(env, "no event loop");
+  const Napi::ArrayBuffer memory = Napi::ArrayBuffer::New(env, sizeof(double));
+  found_at_ = static_cast<double*>(Napi::ArrayBuffer(memory).Data());
+  clock_ = Napi::Persistent(Napi::Float64Array::New(env, 1, memory, 0));
+  clock_.SuppressDestruct();  // it lasts as long as the environment
   uv_prepare_init(loop_, &prepare_);
   uv_check_init(loop_, &check_);
   uv_idle_init(loop_, &idle_);
@@ -121,13 +136,14 @@ void Turns::after_poll() noexcept {
 
 // By turns, so that none waits for all those of another.
 void Turns::take(uint64_t end) noexcept {
+  look_at_clock();
   for (size_t without_work = 0; without_work < awake_.size();) {
     TurnTaker* const one = awake_.front();
     awake_.splice(awake_.end(), awake_, awake_.begin());
     const bool worked = one != nullptr && one->work();
     if (worked) ++taken_;
     without_work = worked ? 0 : without_work + 1;
-    if (worked && uv_hrtime() >= end) break;
+    if (worked && look_at_clock() >= end) break;
   }
 }
 

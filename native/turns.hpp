@@ -52,8 +52,15 @@ class Turns {
   // What is written here is mostly answered at once, by another process: the thread may linger for it.
   void expect_answers() { expects_answers_ = uv_available_parallelism() > 1; }
 
+  // When what is taken now was found, as JavaScript reads it: one double, ms of uv_hrtime. For a message of
+  // many, a look at the clock from there would cost more than all else that is counted of it.
+  Napi::Value clock() { return clock_.Value(); }
+
   // All of this thread take what has come by now.
   static void catch_up();
+
+  // What is taken from here on was found now.
+  static void found_now();
 
   // It is looked at no more.
   static void drop(TurnTaker* taker);
@@ -71,6 +78,7 @@ class Turns {
   static void at_teardown(napi_async_cleanup_hook_handle, void* data);
   static void closed(uv_handle_t* handle);
 
+  uint64_t look_at_clock() noexcept;
   void before_poll() noexcept;
   bool lingers() noexcept;
   bool has_come() noexcept;
@@ -91,6 +99,8 @@ class Turns {
   // The first one's turn is next; null: one that was dropped. (A vector would ask for a newer libstdc++.)
   std::list<TurnTaker*> awake_;
   std::list<TurnTaker*> untidy_;
+  Napi::Reference<Napi::Float64Array> clock_;
+  double* found_at_;
   Lingering lingering_;
   bool expects_answers_ = false;
   int taken_ = 0;    // messages, since this thread has last slept or lingered

@@ -83,9 +83,6 @@ export function eachOf<Tag>(entry: Run<Tag>, take: (tag: Tag, id: number, payloa
   for (let i = 3; i < entry.length; i++) take(tag, id + i - 2, entry[i]);
 }
 
-/** Answers that came together. */
-export type Results = Extract<ToPrimary, Run<'result'>>;
-
 export type RequestEntry = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
 
 export type RequestKind = 'call' | 'cast' | 'ping';

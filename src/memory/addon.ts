@@ -136,6 +136,8 @@ export interface Addon {
   ) => ChannelEnd;
   /** Has all ends of this thread take what has come by now: a turn of the event loop takes only so much. */
   catchUp(): void;
+  /** One number: when the message was found that an end of this thread hands over now. ms of process.hrtime. */
+  turnClock(): Float64Array;
   /** As node:v8 serializes. A short result is a string whose characters are the bytes: V8 makes one much faster. @throws */
   serialize(value: unknown): string | Uint8Array;
   /** @param bytes as `serialize` gives them. Views of 64 KiB or more lie in their memory. @throws Error where they are none. */

@@ -1,8 +1,7 @@
 /** The messages that one replica was given and has not finished. When it dies, each settles or goes to another. */
 
-import { performance } from 'node:perf_hooks';
 import type { Codec } from '../../channel/codec.js';
-import { eachOf, type Results } from '../../channel/protocol.js';
+import { foundAt } from '../../channel/turn-clock.js';
 import { BallermannError, type ErrorData, fromErrorData, toErrorData } from '../../errors.js';
 import { isAtMost } from '../../memory/counts.js';
 import { type ExitInfo, howItEnded } from './exit.js';
@@ -33,8 +32,6 @@ export class InFlight implements Custodian {
   readonly #messages = new Map<number, Message>();
   #lastId = 0;
   #departed = 0;
-  /** When the answers came that are read now: monotonic ms. */
-  #arrivedAt = 0;
 
   constructor(
     pid: number,
@@ -102,13 +99,8 @@ export class InFlight implements Custodian {
   }
 
   /** The replica has answered. */
-  results(entry: Results): void {
-    this.#arrivedAt = performance.now(); // of all that have come together: a look at the clock is dear
-    eachOf(entry, this.#result);
-  }
-
-  readonly #result = (_tag: 'result', id: number, payload: unknown): void => {
-    this.#finished(id)?.resolve(payload, this.#codec, this.#arrivedAt);
+  readonly result = (_tag: 'result', id: number, payload: unknown): void => {
+    this.#finished(id)?.resolve(payload, this.#codec, foundAt());
   };
 
   /** The handler threw. */

@@ -8,7 +8,7 @@ import { hrtime } from 'node:process';
 import type { Codec, Payload } from '../../channel/codec.js';
 import { ENTRY_WEIGHT } from '../../channel/outbox.js';
 import { keepConnected } from '../../channel/pipe.js';
-import type { RequestEntry, ToReplica } from '../../channel/protocol.js';
+import { eachOf, type RequestEntry, type ToReplica } from '../../channel/protocol.js';
 import { READY_MESSAGE } from '../../channel/readiness.js';
 import { deferred } from '../../deferred.js';
 import { type BallermannError, fromErrorData } from '../../errors.js';
@@ -344,7 +344,7 @@ export class ReplicaProcess {
       case 'leave':
         return this.#asked(entry[1]);
       case 'result':
-        return this.inFlight.results(entry);
+        return eachOf(entry, this.inFlight.result);
       case 'failure':
         return this.inFlight.fail(entry[1], entry[2]);
       case 'request':
