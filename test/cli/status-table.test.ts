@@ -19,6 +19,7 @@ const replica: ReplicaMetrics = {
   lastExit: undefined,
   rss: 61 * 2 ** 20,
   eventLoopUtilization: 0.5,
+  busyTime: 0,
   unfinished: 2,
   taken: 100,
   running: 1,
