@@ -24,7 +24,7 @@ let port: number;
 
 test.before(async () => {
   folder = new RuntimeFolder();
-  primary = new ControlledPrimary({ name: 'shop' });
+  primary = new ControlledPrimary({ name: 'shop', lingers: 1_000 });
   port = (await primary.said()).port as number;
 });
 

@@ -80,8 +80,11 @@ test('reload tells its progress, and a failed one its cause', async () => {
 });
 
 test('resize by a number counts from what the resize before it leaves', async () => {
+  using reloading = client();
   using one = client();
   using other = client();
+  reloading.ask({ verb: 'reload' });
+  await until(() => supervisor.metrics().reloads.running, 'a reload that both wait for');
   one.ask({ verb: 'resize', by: 1 });
   other.ask({ verb: 'resize', by: 1 });
   assert.equal((await one.answer()).result, { from: 1, to: 2 });
@@ -121,6 +124,15 @@ for (const [what, end] of ends) {
     await isWell();
   });
 }
+
+test('a window ends when its client is gone before it has read that it is open', async () => {
+  const socket = connect(folder.socket('web')).pause();
+  socket.on('error', () => {});
+  socket.write('{"protocol":1,"verb":"window","pool":"pool"}\n');
+  await until(() => pool.stats().paused, 'the window');
+  socket.destroy();
+  await isWell();
+});
 
 test('a window that is not open yet is given up when its client goes, or closes it', async () => {
   let resume!: () => void;
