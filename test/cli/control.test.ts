@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import type { Status } from '#src/control/protocol.js';
 import { binPath, Cli, ControlledPrimary, cli, RuntimeFolder } from '../support/control.js';
 import { fixture, until } from '../support/helpers.js';
-import { Folder, stateOf } from '../support/processes.js';
+import { Folder } from '../support/processes.js';
 import { Traffic } from '../support/traffic.js';
 
 const test = suite('', undefined);
@@ -145,10 +145,11 @@ withPython(
   },
 );
 
-test('stop returns when the process has ended; then nobody is there: exit code 3', async () => {
+test('stop returns when the process ends, which may take longer than its replicas; then nobody is there: 3', async () => {
+  const begin = performance.now();
   const { code, out } = await cli('stop', 'shop');
   assert.equal([code, out], [0, 'stopped shop\n']);
-  assert.ok(['Z', 'X', undefined].includes(stateOf(primary.process.pid as number)));
+  assert.ok(performance.now() - begin >= 1_000, 'the process had something to finish');
   assert.equal(await primary.exited, [0, null]);
   const { code: none, err } = await cli('reload');
   assert.is(none, 3);

@@ -15,7 +15,7 @@ export const command: Command = {
   flags: { name: nameFlag },
   words: { min: 0, max: 1, names: ['NAME'] },
   notes: [
-    'It does what SIGTERM to the process does, and returns when the process has ended. A replica that does not',
+    'It does what SIGTERM to the process does, and returns when the process ends. A replica that does not',
     'stop within the option `shutdown` is killed; the command says so.',
   ],
   run,
