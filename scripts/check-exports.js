@@ -11,6 +11,7 @@ const src = join(root, 'src');
 
 /** Files whose exports are for users, or for a loader that takes them by another name. */
 const FACES = new Set(['index.ts', 'replica.ts', 'prometheus.ts']);
+const COMMANDS = 'cli/commands/'; // src/cli/commands.ts loads them by their names
 
 const DECLARED =
   /^export (?:declare )?(?:async )?(const|let|function\*?|(?:abstract )?class|interface|type|enum) (\w+)/gm;

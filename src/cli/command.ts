@@ -52,6 +52,8 @@ export interface Command {
   readonly takesRest?: boolean;
   /** What the words are, so that a shell completes them. */
   readonly completes?: 'file' | 'folder' | readonly string[];
+  /** Whether a word such as -1 is a number, and no flag. @default false */
+  readonly takesNegativeNumbers?: boolean;
   /** Says what somebody may have meant with a flag that the command does not have, where it is known better than by spelling. */
   readonly unknownFlagHint?: string;
   /** @returns the exit code. */
