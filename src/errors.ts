@@ -39,6 +39,8 @@ export type ErrorCode =
   | 'ERR_CONTROL_UNAVAILABLE'
   /** There are as many replicas or pools as one primary can have. */
   | 'ERR_SEGMENT_FULL'
+  /** The admin server cannot listen: `cause` says why, as EADDRINUSE. */
+  | 'ERR_ADMIN_UNAVAILABLE'
   /** No binary of the addon fits this Node. The message says how to build one. */
   | 'ERR_NATIVE_UNAVAILABLE';
 

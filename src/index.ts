@@ -37,6 +37,7 @@ export type { BalancerEvents } from './primary/pools/balancer-events.js';
 export type { BalancerOptions, Selection } from './primary/pools/balancer-options.js';
 export type { BalancerStats, ReplicaStats } from './primary/pools/balancer-stats.js';
 export type { WindowContext, WindowOptions } from './primary/pools/windows.js';
+export type { AdminOptions } from './primary/supervision/admin-options.js';
 export type { ChildInfo } from './primary/supervision/child.js';
 export type { Logger } from './primary/supervision/log.js';
 export type { ReloadOptions } from './primary/supervision/reload.js';

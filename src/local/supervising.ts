@@ -1,6 +1,7 @@
 /** What needs the whole of the primary's side. It is loaded when something is supervised: most processes only import the package. */
 
 import cluster from 'node:cluster';
+import type { Admin } from '../admin/admin.js';
 import { badType } from '../arguments.js';
 import { BallermannError, wrongProcess } from '../errors.js';
 import { type CheckedCallOptions, checkPid, pingOptions } from '../options.js';
@@ -22,6 +23,9 @@ import type { Local } from './local.js';
 
 export { sendCall, sendCast } from '../primary/replicas/messaging.js';
 
+/** Of the supervisors that have one. */
+const admins = new WeakMap<Supervisor, Admin>();
+
 export const supervise: Local['supervise'] = async (options) => {
   if (!cluster.isPrimary) {
     const where = 'a worker of node:cluster that supervise() has not started';
@@ -38,6 +42,7 @@ export const supervise: Local['supervise'] = async (options) => {
   const control = settings.control ? await openControl(settings.name) : undefined;
   const supervisor = new Supervisor(settings, { relay, gaveUpUnheard: exitWithoutReplicas });
   control?.serve(supervisor);
+  await startAdmin(supervisor);
   if (supervisor.settings.signals) signalGuard().add(supervisor);
   stopBeforeExit(supervisor);
   supervisor.once('close', ignoreClosedOutput());
@@ -72,6 +77,7 @@ export const balance: Local['balance'] = async (supervisor, name, ratio) => {
     );
   const balancer = new Balancer(supervisor, name, settings, segment, () => pools.delete(name));
   pools.set(name, balancer);
+  admins.get(supervisor)?.follow(balancer);
   if (settings.connect) await balancer.refresh().catch(() => {}); // pid() says why there is no replica
   return balancer;
 };
@@ -83,6 +89,20 @@ export async function ping(replica: ReplicaProcess, options: CheckedCallOptions)
   for (const pool of pools.values()) {
     if (pool.covers(replica)) await pool.drained(until, options.signal);
   }
+}
+
+/** Before anything is started: a probe finds it however long the replicas take, and nothing has to be stopped if it cannot listen. */
+async function startAdmin(supervisor: Supervisor): Promise<void> {
+  const { admin: settings } = supervisor.settings;
+  if (settings === undefined) return;
+  const { Admin } = await import('../admin/admin.js');
+  const admin = await Admin.start(supervisor, settings).catch(async (error) => {
+    await supervisor.stop('start failed'); // whoever waits for its 'close' is to know
+    throw error;
+  });
+  supervisor.adminUrl = admin.url;
+  admins.set(supervisor, admin);
+  supervisor.once('close', () => admin.close());
 }
 
 /** A start that the end of the process has cut short is no failure that could be dealt with. */

@@ -22,6 +22,7 @@ import type { Listen } from '../../channel/listening.js';
 import type { WaitReady } from '../../channel/readiness.js';
 import { byAddress, type StickyKey } from '../listening/sticky.js';
 import { SHORTEST_LOOK } from '../liveness/watch.js';
+import { type AdminOptions, type AdminSettings, adminSettings } from './admin-options.js';
 import { inheritedExecArgv } from './exec-argv.js';
 import type { Logger } from './log.js';
 import type { BackoffOptions, IntensityLimit, RestartType } from './restart-policy.js';
@@ -129,6 +130,11 @@ export interface SupervisorOptions {
    * be one that no other supervisor of this user has then. @default false
    */
   control?: boolean;
+  /**
+   * A port, or where the admin server listens: health, metrics and a page that shows all of it live. A number is a port on
+   * 127.0.0.1. `supervisor.admin` is its address. @default none
+   */
+  admin?: number | AdminOptions;
   /** The name of the supervisor in log lines and errors. @default the script's file name */
   name?: string;
 }
@@ -162,6 +168,7 @@ export interface SupervisorSettings {
   readonly listen: Listen;
   readonly sticky: StickyKey | undefined;
   readonly control: boolean;
+  readonly admin: AdminSettings | undefined;
   readonly name: string;
 }
 
@@ -195,6 +202,7 @@ export const supervisorOptionNames: readonly string[] = [
   'listen',
   'sticky',
   'control',
+  'admin',
   'name',
 ];
 
@@ -267,6 +275,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     listen: checkOneOf('options.listen', listen, ['balanced', 'node']),
     sticky: checkSticky(sticky, listen),
     control: checkBoolean('options.control', control),
+    admin: adminSettings(options.admin),
     name: checkString('options.name', name),
   };
 }

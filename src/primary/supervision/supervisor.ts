@@ -68,6 +68,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   readonly attached = new Set<() => void>();
   /** Those that are not closed. @internal */
   readonly pools = new Set<{ metrics(): PoolMetrics }>();
+  /** @internal */
+  adminUrl: URL | undefined;
 
   readonly #host: Host;
   readonly #patience: Patience;
@@ -99,6 +101,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
       unblocked: (replica, ms) => this.#setBlocked(replica, false, ms),
       hung: (replica, ms) => this.#hung(replica, ms),
     });
+  }
+
+  /** Where the admin server listens, as http://127.0.0.1:9090/. Undefined without the option `admin`. */
+  get admin(): URL | undefined {
+    return this.adminUrl;
   }
 
   /**
