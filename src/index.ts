@@ -54,6 +54,8 @@ export type {
 } from './primary/supervision/supervisor-events.js';
 export type { RecycleReason, SupervisorOptions } from './primary/supervision/supervisor-options.js';
 
+export type { CallTrace, HandleTrace, ReloadTrace, TraceCarrier, WindowTrace } from './tracing.js';
+
 const local: Local = chooseLocal();
 
 function chooseLocal(): Local {

@@ -37,6 +37,7 @@ export const rooms = [
   { place: 'channel', owns: 'what travels between the processes: entries, codecs, batches, time limits' },
   { place: 'output.ts', owns: 'a stdout or stderr that has lost its reader or its terminal' },
   { place: 'memory', owns: 'the shared segment: slots, rings, rotations, counted transactions' },
+  { place: 'tracing.ts', owns: 'the tracing channels, and the trace context that travels with a call' },
   { place: 'contract.ts', owns: "the contract of a pool: its handler's type, taken apart" },
   { place: 'options.ts', owns: 'options that callers in any process pass' },
   { place: 'package-files.ts', owns: 'where the files lie that the package reads while it runs' },

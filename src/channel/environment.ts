@@ -10,6 +10,8 @@ export const REPLICA_ENV = 'BALLERMANN_REPLICA';
 export const INDEX_ENV = 'BALLERMANN_INDEX';
 
 export interface ReplicaEnv {
+  /** The name of the replica's supervisor. */
+  readonly supervisor: string;
   /** The replica's slot in the segment. */
   readonly slot: number;
   /** Descriptor of the segment. */

@@ -4,6 +4,7 @@
  */
 
 import type { ErrorData } from '../errors.js';
+import { isTraceparent, isTracestate, type TraceCarrier } from '../tracing.js';
 
 export const PROTOCOL_VERSION = 2;
 
@@ -17,6 +18,8 @@ type Run<Tag> = readonly [tag: Tag, id: number, ...payloads: unknown[]];
 export type ToReplica =
   | Run<'call'>
   | Run<'cast'>
+  /** One call or cast with the trace context of its caller. It joins no run. */
+  | readonly [tag: 'traced', id: number, kind: 'call' | 'cast', ...context: WireContext, payload?: unknown]
   | readonly [tag: 'ping', id: number]
   /** The caller of `id` has stopped waiting. */
   | readonly [tag: 'cancel', id: number]
@@ -29,6 +32,17 @@ export type ToReplica =
   /** Answers to a 'request' of the replica, by the replica's id. */
   | Run<'result'>
   | readonly [tag: 'failure', id: number, error: ErrorData];
+
+type Request = readonly [
+  id: number,
+  kind: RequestKind,
+  target: string | number,
+  timeout: number,
+  idempotent: boolean,
+];
+
+/** A trace context as it travels: `tracestate` is empty where there is none. */
+type WireContext = readonly [traceparent: string, tracestate: string];
 
 export type ToPrimary =
   /** The preload is in place: the replica can take entries. */
@@ -45,15 +59,9 @@ export type ToPrimary =
   | Run<'result'>
   | readonly [tag: 'failure', id: number, error: ErrorData]
   /** A call, cast or ping of the replica's own, for the primary to relay. `id` is the replica's. */
-  | readonly [
-      tag: 'request',
-      id: number,
-      kind: RequestKind,
-      target: string | number,
-      timeout: number,
-      idempotent: boolean,
-      payload?: unknown,
-    ]
+  | readonly [tag: 'request', ...Request, payload?: unknown]
+  /** The same with the trace context of the caller. */
+  | readonly [tag: 'tracedRequest', ...Request, ...context: WireContext, payload?: unknown]
   /** The replica has stopped waiting for its request `id`. */
   | readonly [tag: 'cancel', id: number];
 
@@ -64,6 +72,26 @@ export function entryOf<Tag extends 'call' | 'cast' | 'result'>(
   payload: unknown,
 ): Run<Tag> {
   return payload === undefined ? [tag, id] : [tag, id, payload];
+}
+
+/** One message with the trace context of its caller. */
+export function tracedEntryOf(
+  kind: 'call' | 'cast',
+  id: number,
+  { traceparent, tracestate = '' }: TraceCarrier,
+  payload: unknown,
+): ToReplica {
+  const entry = ['traced', id, kind, traceparent, tracestate] as const;
+  return payload === undefined ? entry : [...entry, payload];
+}
+
+/** A request of a replica, without a payload. */
+export function requestOf(
+  request: Request,
+  carrier: TraceCarrier | undefined,
+): readonly ['request', ...Request] | readonly ['tracedRequest', ...Request, ...WireContext] {
+  if (carrier === undefined) return ['request', ...request];
+  return ['tracedRequest', ...request, carrier.traceparent, carrier.tracestate ?? ''];
 }
 
 /** Appends `next` to `last` where it continues its run. @returns whether it did. */
@@ -83,7 +111,7 @@ export function eachOf<Tag>(entry: Run<Tag>, take: (tag: Tag, id: number, payloa
   for (let i = 3; i < entry.length; i++) take(tag, id + i - 2, entry[i]);
 }
 
-export type RequestEntry = Extract<ToPrimary, readonly ['request', ...unknown[]]>;
+export type RequestEntry = Extract<ToPrimary, readonly ['request' | 'tracedRequest', ...unknown[]]>;
 
 export type RequestKind = 'call' | 'cast' | 'ping';
 
@@ -94,7 +122,8 @@ const isText: Check = (value) => typeof value === 'string';
 const isBoolean: Check = (value) => typeof value === 'boolean';
 const isTarget: Check = (value) => isText(value) || isId(value);
 const isTimeout: Check = (value) => typeof value === 'number' && value >= 0 && value < 2 ** 31;
-const isKind: Check = (value) => value === 'call' || value === 'cast' || value === 'ping';
+const isHandledKind: Check = (value) => value === 'call' || value === 'cast';
+const isKind: Check = (value) => isHandledKind(value) || value === 'ping';
 const optional =
   (check: Check): Check =>
   (value) =>
@@ -130,9 +159,12 @@ const run: Shape = { checks: [isId], payloads: Number.POSITIVE_INFINITY };
 
 const runs: ReadonlySet<unknown> = new Set(['call', 'cast', 'result']);
 
+const request = [isId, isKind, isTarget, isTimeout, isBoolean];
+
 const toReplica = new Map<unknown, Shape>([
   ['call', run],
   ['cast', run],
+  ['traced', withPayload(isId, isHandledKind, isTraceparent, isTracestate)],
   ['ping', plain(isId)],
   ['cancel', plain(isId)],
   ['probe', plain()],
@@ -151,7 +183,8 @@ const toPrimary = new Map<unknown, Shape>([
   ['leave', plain(isText)],
   ['result', run],
   ['failure', plain(isId, isErrorData)],
-  ['request', withPayload(isId, isKind, isTarget, isTimeout, isBoolean)],
+  ['request', withPayload(...request)],
+  ['tracedRequest', withPayload(...request, isTraceparent, isTracestate)],
   ['cancel', plain(isId)],
 ]);
 

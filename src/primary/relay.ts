@@ -3,7 +3,7 @@
 import type { RequestEntry } from '../channel/protocol.js';
 import { BallermannError, targetName, toErrorData } from '../errors.js';
 import { pools } from './pools/pools.js';
-import { type Caller, type Message, nobody } from './replicas/message.js';
+import { type Caller, type Message, type MessageTrace, nobody } from './replicas/message.js';
 import { send } from './replicas/messaging.js';
 import { replicaOf } from './replicas/registry.js';
 import type { ReplicaProcess } from './replicas/replica-process.js';
@@ -11,10 +11,8 @@ import type { ReplicaProcess } from './replicas/replica-process.js';
 /** The requests under way, by replica and the replica's id. */
 const underWay = new Map<ReplicaProcess, Map<number, Message>>();
 
-function request(
-  replica: ReplicaProcess,
-  [, id, kind, target, timeout, idempotent, payload]: RequestEntry,
-): void {
+function request(replica: ReplicaProcess, entry: RequestEntry): void {
+  const [, id, kind, target, timeout, idempotent] = entry;
   if (replica.state === 'dead') return; // its last words: nobody waits for an answer
   const requests = underWay.get(replica) ?? new Map<number, Message>();
   underWay.set(replica, requests);
@@ -40,13 +38,21 @@ function request(
       timeout: isCast ? undefined : timeout,
       signal: undefined,
       idempotent,
+      trace: traceOf(entry),
     };
+    const payload = entry[0] === 'request' ? entry[6] : entry[8];
     const message = send(kind, to, replica.codec.decode(payload), isCast ? nobody : caller, options);
     if (!isCast && !message.settled) requests.set(id, message);
   } catch (error) {
     if (isCast) replica.castFailed(lost(replica, target, error));
     else caller.reject(error);
   }
+}
+
+/** The caller's own: the handler's part of the trace follows from it directly, and the primary adds none. */
+function traceOf(entry: RequestEntry): MessageTrace | undefined {
+  if (entry[0] === 'request') return undefined;
+  return { carrier: { traceparent: entry[6], tracestate: entry[7] } };
 }
 
 /** A cast of the replica's, which has not waited to hear of it. */

@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { codecs } from '../channel/codec.js';
-import type { ReplicaEnv } from '../channel/environment.js';
+import { INDEX_ENV, type ReplicaEnv } from '../channel/environment.js';
 import { fixed, Outbox } from '../channel/outbox.js';
 import { OutgoingAnswer } from '../channel/outgoing-answer.js';
 import {
@@ -89,7 +89,8 @@ export class ReplicaRuntime implements Runtime {
     this.#outbox = outbox;
     const failed = (id: number, error: unknown): void => this.#post(['failure', id, toErrorData(error)]);
     this.requests = new Requests(codec, this.#outbox);
-    this.#mailbox = new Mailbox(codec, {
+    const addressee = { supervisor: env.supervisor, index: Number(process.env[INDEX_ENV]) };
+    this.#mailbox = new Mailbox(addressee, codec, {
       result: (id, payload, isAlone) => {
         this.#outbox.post(new OutgoingAnswer(id, payload, failed), isAlone);
         this.#outbox.hurry(); // the handlers of a batch run in one turn, and each may take long
@@ -156,6 +157,10 @@ export class ReplicaRuntime implements Runtime {
       case 'call':
       case 'cast':
         return eachOf(entry, this.#deliver);
+      case 'traced': {
+        const [, id, kind, traceparent, tracestate, payload] = entry;
+        return this.#mailbox.deliver(kind, id, payload, { traceparent, tracestate });
+      }
       case 'ping':
         return this.#mailbox.deliver('ping', entry[1]);
       case 'cancel':

@@ -16,6 +16,7 @@ import {
   type TransactionOptions,
   transactionOptions,
 } from '../../options.js';
+import { traced, type WindowTrace, windows } from '../../tracing.js';
 import { announce } from '../announce.js';
 import type { PoolMetrics } from '../metrics/supervisor-metrics.js';
 import { WindowTimes } from '../metrics/window-times.js';
@@ -165,7 +166,18 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
     checkOptions('options', options, ['signal', 'timeout']);
     checkSignal('options.signal', options.signal);
     if (options.timeout !== undefined) checkMilliseconds('options.timeout', options.timeout);
-    return this.#windows.run((ended) => this.#wait(wait, ended), fn, options);
+    const waiting = (ended: AbortSignal): Promise<void> => this.#wait(wait, ended);
+    if (!windows.hasSubscribers) return this.#windows.run(waiting, fn, options);
+    const trace: WindowTrace = { pool: this.name, openedAt: undefined, waitedAt: undefined };
+    const opened: typeof waiting = (ended) => {
+      trace.openedAt = performance.now();
+      return waiting(ended);
+    };
+    const waited: typeof fn = (context) => {
+      trace.waitedAt = performance.now();
+      return fn(context);
+    };
+    return traced(windows, trace, () => this.#windows.run(opened, waited, options));
   }
 
   /**

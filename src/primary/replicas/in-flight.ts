@@ -57,6 +57,7 @@ export class InFlight implements Custodian {
     message.entrustedTo(this, id);
     if (!this.#channel.push(message, this.size === 0)) return false;
     this.#messages.set(id, message);
+    message.givenTo(this.#pid);
     this.#listener.counted(this.size);
     return true;
   }

@@ -4,8 +4,9 @@ import { offAbort, onAbort } from '../../aborts.js';
 import type { Codec, Payload } from '../../channel/codec.js';
 import { clearLimit, type Expiring, type Limit, setLimit } from '../../channel/deadlines.js';
 import { ENTRY_WEIGHT, type Outgoing } from '../../channel/outbox.js';
-import { entryOf, type RequestKind, type ToReplica } from '../../channel/protocol.js';
+import { entryOf, type RequestKind, type ToReplica, tracedEntryOf } from '../../channel/protocol.js';
 import { BallermannError } from '../../errors.js';
+import type { TraceCarrier } from '../../tracing.js';
 import type { Whereabouts } from './whereabouts.js';
 
 /** Whoever waits for the answer: a promise of this process, or a replica that asked for the call. */
@@ -28,11 +29,21 @@ export interface Route {
   replied(ms: number): void;
 }
 
+/** What a message has of its caller's trace. */
+export interface MessageTrace {
+  /** It travels with the message. */
+  readonly carrier: TraceCarrier | undefined;
+  /** Called with the replica that is given the message. */
+  readonly given?: ((pid: number) => void) | undefined;
+}
+
 export interface MessageOptions {
   /** ms; undefined: waits for as long as it takes. */
   readonly timeout: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly idempotent: boolean;
+  /** Undefined where nobody traces it. */
+  readonly trace?: MessageTrace | undefined;
 }
 
 /** What a message needs of whoever has it: the replica that it was given to, or the pool that keeps it. */
@@ -64,6 +75,7 @@ export class Message implements Outgoing<ToReplica>, Expiring {
   #limit: Limit | undefined;
   readonly #abort: { readonly signal: AbortSignal; readonly listener: () => void } | undefined;
   readonly #timeout: number | undefined;
+  readonly #trace: MessageTrace | undefined;
 
   /** @param route undefined for a message to one pid. */
   constructor(
@@ -71,13 +83,14 @@ export class Message implements Outgoing<ToReplica>, Expiring {
     payload: Payload,
     route: Route | undefined,
     caller: Caller,
-    { timeout, signal, idempotent }: MessageOptions,
+    { timeout, signal, idempotent, trace }: MessageOptions,
   ) {
     this.kind = kind;
     this.idempotent = idempotent;
     this.route = route;
     this.weight = payload.weight + ENTRY_WEIGHT;
     this.#payload = payload.value;
+    this.#trace = trace;
     this.#caller = caller;
     this.#timeout = timeout;
     if (timeout !== undefined) this.#limit = setLimit(this, timeout);
@@ -104,6 +117,11 @@ export class Message implements Outgoing<ToReplica>, Expiring {
     this.sequence = undefined;
   }
 
+  /** A replica has it now. */
+  givenTo(pid: number): void {
+    this.#trace?.given?.(pid);
+  }
+
   depart(): ToReplica | undefined {
     const custodian = this.#custodian;
     if (custodian === undefined || this.settled) return undefined;
@@ -112,7 +130,10 @@ export class Message implements Outgoing<ToReplica>, Expiring {
       return ['ping', this.id];
     }
     this.sequence = custodian.nextSequence();
-    return entryOf(this.kind, this.id, this.#payload);
+    const carrier = this.#trace?.carrier;
+    return carrier === undefined
+      ? entryOf(this.kind, this.id, this.#payload)
+      : tracedEntryOf(this.kind, this.id, carrier, this.#payload);
   }
 
   recall(): void {

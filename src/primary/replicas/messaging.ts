@@ -5,7 +5,8 @@ import { type Codec, unreadableReply } from '../../channel/codec.js';
 import type { RequestKind } from '../../channel/protocol.js';
 import { BallermannError, replicaIsStopping } from '../../errors.js';
 import type { CheckedCallOptions } from '../../options.js';
-import { type Caller, Message, type MessageOptions, nobody, type Route } from './message.js';
+import { type CallTrace, calls, traced, tracedNow, validCarrier } from '../../tracing.js';
+import { type Caller, Message, type MessageOptions, type MessageTrace, nobody, type Route } from './message.js';
 import { ReplicaProcess } from './replica-process.js';
 
 /**
@@ -59,6 +60,18 @@ export function sendCall<Reply>(
   message: unknown,
   options: CheckedCallOptions,
 ): Promise<Reply> {
+  if (!calls.hasSubscribers) return promisedCall(target, message, options);
+  const trace = callTrace('call', target);
+  return traced(calls, trace, () =>
+    promisedCall<Reply>(target, message, { ...options, trace: messageTrace(trace) }),
+  );
+}
+
+function promisedCall<Reply>(
+  target: Route | ReplicaProcess,
+  message: unknown,
+  options: MessageOptions,
+): Promise<Reply> {
   return new Promise<Reply>((resolve, reject) => {
     checkMessage(message);
     send('call', target, message, new Promised(resolve, reject), options);
@@ -68,12 +81,39 @@ export function sendCall<Reply>(
 /** A cast of this process. @throws TypeError, RangeError, and as `send`. */
 export function sendCast(target: Route | ReplicaProcess, message: unknown): void {
   checkMessage(message);
-  const noLimit = { timeout: undefined, signal: undefined, idempotent: false };
-  send('cast', target, message, nobody, noLimit);
+  if (!calls.hasSubscribers) {
+    send('cast', target, message, nobody, NO_LIMIT);
+    return;
+  }
+  const trace = callTrace('cast', target);
+  tracedNow(calls, trace, () => {
+    send('cast', target, message, nobody, { ...NO_LIMIT, trace: messageTrace(trace) });
+  });
 }
 
+const NO_LIMIT: MessageOptions = { timeout: undefined, signal: undefined, idempotent: false };
+
 /** A ping of this process. */
-export async function sendPing(target: ReplicaProcess, options: CheckedCallOptions): Promise<void> {
+export function sendPing(target: ReplicaProcess, options: CheckedCallOptions): Promise<void> {
+  if (!calls.hasSubscribers) return promisedPing(target, options);
+  return traced(calls, callTrace('ping', target), () => promisedPing(target, options));
+}
+
+function callTrace(kind: RequestKind, target: Route | ReplicaProcess): CallTrace {
+  return target instanceof ReplicaProcess
+    ? { kind, pool: undefined, pid: target.pid }
+    : { kind, pool: target.name, pid: undefined };
+}
+
+/** After 'start', whose subscribers give the carrier. */
+function messageTrace(trace: CallTrace): MessageTrace {
+  const given = (pid: number): void => {
+    trace.pid = pid;
+  };
+  return { carrier: validCarrier(trace), given };
+}
+
+async function promisedPing(target: ReplicaProcess, options: CheckedCallOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     send('ping', target, undefined, { resolve: () => resolve(), reject }, options);
   });

@@ -122,7 +122,7 @@ export class ReplicaChannel {
 
   #take(entry: ToPrimary): void {
     if (entry[0] === 'hello') this.#hello(entry[1]);
-    else if (entry[0] === 'request' && !this.#greeted)
+    else if ((entry[0] === 'request' || entry[0] === 'tracedRequest') && !this.#greeted)
       this.#counters.malformed++; // its answer could not be sent
     else this.#listener.take(entry);
   }

@@ -348,6 +348,7 @@ export class ReplicaProcess {
       case 'failure':
         return this.inFlight.fail(entry[1], entry[2]);
       case 'request':
+      case 'tracedRequest':
         return this.#owner.requested(this, entry);
       case 'cancel':
         return this.#owner.withdrawn(this, entry[1]);

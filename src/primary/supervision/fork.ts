@@ -42,6 +42,7 @@ export function forkReplica(
   const { serialization, shutdown, maxHeldRequests, maxHoldTime, waitReady } = settings;
   const replica = (env: Boot['env']): ReplicaEnv => ({
     ...env,
+    supervisor: settings.name,
     slot,
     fd: SEGMENT_FD,
     channel: CHANNEL_FDS,

@@ -2,6 +2,7 @@
 
 import { checkInteger, checkOptions, checkStrings } from '../../arguments.js';
 import { BallermannError } from '../../errors.js';
+import type { ReloadTrace } from '../../tracing.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
 import type { Child } from './child.js';
 import { type Crew, replace } from './replacement.js';
@@ -44,11 +45,14 @@ export async function reload(
   crew: Crew,
   settings: SupervisorSettings,
   maxUnavailable: number,
+  trace?: ReloadTrace,
 ): Promise<SupervisorSettings> {
   try {
-    await replaceEach(crew, maxUnavailable, (child, signal) =>
-      replace(crew, child, settings, 'reload', signal),
-    );
+    await replaceEach(crew, maxUnavailable, async (child, signal) => {
+      const replica = await replace(crew, child, settings, 'reload', signal);
+      trace?.replaced.push({ index: child.id, pid: replica.pid, at: performance.now() });
+      return replica;
+    });
     const ended = crew.ended();
     if (ended !== undefined) throw ended;
   } catch (error) {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Codec, codecs } from '../../channel/codec.js';
 import type { RequestEntry } from '../../channel/protocol.js';
 import { BallermannError } from '../../errors.js';
+import { type ReloadTrace, reloads, traced } from '../../tracing.js';
 import * as listeners from '../listening/listeners.js';
 import { takeReport } from '../liveness/hang-report.js';
 import { Watch } from '../liveness/watch.js';
@@ -152,15 +153,27 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
    */
   async reload(options: ReloadOptions = {}): Promise<void> {
     const { changes, maxUnavailable } = reloadChanges(options);
+    if (!reloads.hasSubscribers) return this.#reload(changes, maxUnavailable);
+    const trace: ReloadTrace = { supervisor: this.name, maxUnavailable, begunAt: undefined, replaced: [] };
+    return traced(reloads, trace, () => this.#reload(changes, maxUnavailable, trace));
+  }
+
+  async #reload(
+    changes: Partial<SupervisorSettings>,
+    maxUnavailable: number,
+    trace?: ReloadTrace,
+  ): Promise<void> {
     await this.#inTurn(async () => {
-      const { reloads } = this.#record;
+      const record = this.#record.reloads;
+      const begunAt = performance.now();
       let succeeded = false;
-      reloads.began(performance.now());
+      record.began(begunAt);
+      if (trace !== undefined) trace.begunAt = begunAt;
       try {
-        this.settings = await reload(this.#crew, { ...this.settings, ...changes }, maxUnavailable);
+        this.settings = await reload(this.#crew, { ...this.settings, ...changes }, maxUnavailable, trace);
         succeeded = true;
       } finally {
-        reloads.ended(succeeded, performance.now());
+        record.ended(succeeded, performance.now());
       }
     });
     await Promise.all([...this.#observers].map((observer) => observer.renewed()));

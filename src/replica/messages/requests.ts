@@ -5,9 +5,10 @@ import { checkMessage } from '../../arguments.js';
 import { type Codec, type Payload, unreadableReply } from '../../channel/codec.js';
 import { clearLimit, type Expiring, type Limit, setLimit } from '../../channel/deadlines.js';
 import { ENTRY_WEIGHT, fixed, type Outbox } from '../../channel/outbox.js';
-import type { RequestKind, ToPrimary } from '../../channel/protocol.js';
+import { type RequestKind, requestOf, type ToPrimary } from '../../channel/protocol.js';
 import { BallermannError, type ErrorData, fromPrimary, targetName } from '../../errors.js';
 import type { CheckedCallOptions } from '../../options.js';
+import { type CallTrace, calls, type TraceCarrier, traced, tracedNow, validCarrier } from '../../tracing.js';
 
 /**
  * ms that the replica waits longer than the primary, which has the same time limit: its error says where the message is. The
@@ -34,6 +35,20 @@ export class Requests {
     options: CheckedCallOptions,
   ): Promise<unknown> {
     checkMessage(message);
+    if (!calls.hasSubscribers) return this.#request(kind, target, message, options, undefined);
+    const trace = callTrace(kind, target);
+    return traced(calls, trace, () =>
+      this.#request(kind, target, message, options, kind === 'ping' ? undefined : validCarrier(trace)),
+    );
+  }
+
+  #request(
+    kind: 'call' | 'ping',
+    target: string | number,
+    message: unknown,
+    options: CheckedCallOptions,
+    carrier: TraceCarrier | undefined,
+  ): Promise<unknown> {
     const payload = this.#codec.encode(message);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
@@ -45,7 +60,7 @@ export class Requests {
       const request = new PendingRequest(what, options, { resolve, reject, settled });
       this.#pending.set(id, request);
       try {
-        this.#send(id, kind, target, payload, options);
+        this.#send(id, kind, target, payload, options, carrier);
       } catch (error) {
         request.reject(error);
       }
@@ -55,7 +70,11 @@ export class Requests {
   /** @throws TypeError, RangeError, BallermannError ERR_OVERLOAD. */
   cast(target: string | number, message: unknown, options: CheckedCallOptions): void {
     checkMessage(message);
-    this.#send(++this.#lastId, 'cast', target, this.#codec.encode(message), options);
+    const send = (carrier?: TraceCarrier): void =>
+      this.#send(++this.#lastId, 'cast', target, this.#codec.encode(message), options, carrier);
+    if (!calls.hasSubscribers) return send();
+    const trace = callTrace('cast', target);
+    tracedNow(calls, trace, () => send(validCarrier(trace)));
   }
 
   result(id: number, payload: unknown): void {
@@ -77,10 +96,11 @@ export class Requests {
     target: string | number,
     payload: Payload,
     options: CheckedCallOptions,
+    carrier: TraceCarrier | undefined,
   ): void {
     const { timeout, idempotent } = options;
     const { value, weight } = payload;
-    const request = ['request', id, kind, target, timeout, idempotent] as const;
+    const request = requestOf([id, kind, target, timeout, idempotent], carrier);
     const entry: ToPrimary = value === undefined ? request : [...request, value];
     const failed = (error: unknown): void => {
       if (kind !== 'cast') this.#pending.get(id)?.reject(error);
@@ -92,6 +112,12 @@ export class Requests {
       'too many messages wait for the primary, which does not read them fast enough',
     );
   }
+}
+
+function callTrace(kind: RequestKind, target: string | number): CallTrace {
+  return typeof target === 'string'
+    ? { kind, pool: target, pid: undefined }
+    : { kind, pool: undefined, pid: target };
 }
 
 /** What was asked of whom, for an error. */
