@@ -10,7 +10,7 @@ export interface TraceCarrier {
 }
 
 /** What every channel has: the same object comes with all events of one operation. */
-interface Trace {
+export interface Trace {
   /**
    * A subscriber of 'start' may set it. What the channel is about then runs inside this function, which has to call the one that
    * it is given, once and at once, and to return what that returned.
@@ -93,6 +93,8 @@ export function traced<Context extends Trace, T>(
     let promise: Promise<T>;
     try {
       promise = inContext(trace, task);
+    } catch (reason) {
+      promise = Promise.reject(reason);
     } finally {
       end.publish(trace);
     }

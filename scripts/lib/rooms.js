@@ -13,6 +13,10 @@ export const rooms = [
   { place: 'replica.ts', owns: '`ballermann/replica`: what the script of a replica uses' },
   { place: 'prometheus.ts', owns: '`ballermann/prometheus`: metrics() by a client library for Prometheus' },
   {
+    place: 'opentelemetry.ts',
+    owns: '`ballermann/opentelemetry`: spans and metrics of the tracing channels',
+  },
+  {
     place: 'local',
     owns: 'what the public functions do in this process or thread: primary, replica, worker thread',
   },

@@ -6,7 +6,14 @@ import type { RequestKind } from '../../channel/protocol.js';
 import { BallermannError, replicaIsStopping } from '../../errors.js';
 import type { CheckedCallOptions } from '../../options.js';
 import { type CallTrace, calls, traced, tracedNow, validCarrier } from '../../tracing.js';
-import { type Caller, Message, type MessageOptions, type MessageTrace, nobody, type Route } from './message.js';
+import {
+  type Caller,
+  Message,
+  type MessageOptions,
+  type MessageTrace,
+  nobody,
+  type Route,
+} from './message.js';
 import { ReplicaProcess } from './replica-process.js';
 
 /**
