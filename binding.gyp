@@ -11,6 +11,7 @@
         'native/local_socket.cc',
         'native/loop_clock.cc',
         'native/memory_file.cc',
+        'native/notify.cc',
         'native/old_glibc.cc',
         'native/process.cc',
         'native/segment.cc',

@@ -15,6 +15,7 @@
 #include "hang_report.hpp"
 #include "local_socket.hpp"
 #include "loop_clock.hpp"
+#include "notify.hpp"
 #include "process.hpp"
 #include "ring.hpp"
 #include "segment.hpp"
@@ -206,6 +207,11 @@ Napi::Value Duplicate(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), duplicate(info[0].As<Napi::Number>().Int32Value()));
 }
 
+Napi::Value Notify(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(
+      info.Env(), notify(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value()));
+}
+
 Napi::Value HasPeerClosed(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), has_peer_closed(info[0].As<Napi::Number>().Int32Value()));
 }
@@ -302,6 +308,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("onSignal", Napi::Function::New<OnSignal>(env, "onSignal"));
   exports.Set("listen", Napi::Function::New<Listen>(env, "listen"));
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env, "duplicate"));
+  exports.Set("notify", Napi::Function::New<Notify>(env, "notify"));
   exports.Set("hasPeerClosed", Napi::Function::New<HasPeerClosed>(env, "hasPeerClosed"));
   exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile"));
   exports.Set("peerUser", Napi::Function::New<PeerUser>(env, "peerUser"));

@@ -23,6 +23,7 @@ export const rooms = [
   { place: 'control', owns: 'the control socket of a supervisor: its place, its protocol, both of its ends' },
   { place: 'admin', owns: 'the admin server: health, metrics and a live page, over HTTP' },
   { place: 'prometheus', owns: 'names, help texts and values of what is exported to Prometheus' },
+  { place: 'systemd', owns: 'this process as a service of systemd: ready, reloading, stopping, alive' },
   { place: 'primary/relay.ts', owns: 'what replicas ask of the primary' },
   { place: 'primary/pools', owns: 'pools: who is in rotation, the ratio, windows, what is held' },
   { place: 'primary/process', owns: 'the primary as a process: its signals, its duties as PID 1' },

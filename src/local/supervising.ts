@@ -40,6 +40,7 @@ export const supervise: Local['supervise'] = async (options) => {
   const { maxReplicas } = ownSegment().segment.addon.layout;
   const settings = supervisorSettings(options, maxReplicas);
   const control = settings.control ? await openControl(settings.name) : undefined;
+  const systemd = settings.systemd ? await import('../systemd/service.js') : undefined;
   const supervisor = new Supervisor(settings, { relay, gaveUpUnheard: exitWithoutReplicas });
   control?.serve(supervisor);
   await startAdmin(supervisor);
@@ -47,12 +48,15 @@ export const supervise: Local['supervise'] = async (options) => {
   stopBeforeExit(supervisor);
   supervisor.once('close', ignoreClosedOutput());
   reapOrphans();
+  const service = systemd?.serviceOf((text) => supervisor.log.write('systemd', { level: 'warn', text }, {}));
+  service?.add(supervisor);
   try {
     await supervisor.start();
   } catch (error) {
     if (isGivingUp() || (supervisor.settings.signals && signalGuard().isEnding())) await never();
     throw error;
   }
+  service?.started(supervisor);
   return supervisor;
 };
 

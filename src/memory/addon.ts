@@ -117,6 +117,8 @@ export interface Addon {
   lockFile(fd: number): boolean;
   /** The user of the process at the other end of a Unix socket. @throws */
   peerUser(fd: number): number;
+  /** Sends one datagram to a Unix socket, by its path or by '@' and its abstract name: 0, or the negative errno. Never blocks. */
+  notify(address: string, message: string): number;
   /** The memory and the two bells of a new channel, by descriptors which close on exec; nothing else has them. */
   makeChannel(): ChannelDescriptors;
   /**

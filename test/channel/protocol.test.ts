@@ -15,6 +15,7 @@ import {
   isToReplica,
   join,
   type ToReplica,
+  tracedEntryOf,
   unpack,
 } from '#src/channel/protocol.js';
 import { fromErrorData, toErrorData } from '#src/errors.js';
@@ -33,9 +34,31 @@ const isError: Fits = (value) => {
   const { name, message, cause } = Object(value);
   return isText(name) && isText(message) && (cause === undefined || isError(cause));
 };
+const isHex =
+  (length: number): Fits =>
+  (value) =>
+    isText(value) && (value as string).length === length && /^[0-9a-f]*$/.test(value as string);
+const isTraceparent: Fits = (value) => {
+  if (!isText(value)) return false;
+  const [version, trace, span, flags, ...more] = (value as string).split('-');
+  const isSome = !/^0*$/.test(trace ?? '') && !/^0*$/.test(span ?? '');
+  return (
+    version === '00' && isSome && isHex(32)(trace) && isHex(16)(span) && isHex(2)(flags) && more.length === 0
+  );
+};
+const isTracestate: Fits = (value) => isText(value) && (value as string).length <= 512;
+const isHandled: Fits = (value) => value === 'call' || value === 'cast';
+const request: Fits[] = [
+  isId,
+  (kind) => isHandled(kind) || kind === 'ping',
+  (target) => isText(target) || isId(target),
+  (timeout) => Number(timeout) >= 0 && Number(timeout) < 2 ** 31,
+  (idempotent) => idempotent === true || idempotent === false,
+];
 const toReplica: Record<string, Fits[]> = {
   call: [isId],
   cast: [isId],
+  traced: [isId, isHandled, isTraceparent, isTracestate],
   ping: [isId],
   cancel: [isId],
   probe: [],
@@ -52,18 +75,14 @@ const toPrimary: Record<string, Fits[]> = {
   leave: [isText],
   result: [isId],
   failure: [isId, isError],
-  request: [
-    isId,
-    (kind) => kind === 'call' || kind === 'cast' || kind === 'ping',
-    (target) => isText(target) || isId(target),
-    (timeout) => Number(timeout) >= 0 && Number(timeout) < 2 ** 31,
-    (idempotent) => idempotent === true || idempotent === false,
-  ],
+  request,
+  tracedRequest: [...request, isTraceparent, isTracestate],
   cancel: [isId],
 };
 
 /** How many payloads, of any kind, may follow. */
-const payloads = (tag: string): number => ({ call: 9, cast: 9, result: 9, request: 1 })[tag] ?? 0;
+const payloads = (tag: string): number =>
+  ({ call: 9, cast: 9, result: 9, traced: 1, request: 1, tracedRequest: 1 })[tag] ?? 0;
 
 const id = fc.maxSafeNat();
 const text = fc.string();
@@ -97,8 +116,18 @@ const runOf = (...tags: string[]): fc.Arbitrary<unknown[]> =>
     .tuple(fc.constantFrom(...tags), id, fc.array(payload, { maxLength: 9 }))
     .map(([tag, first, values]) => [tag, first, ...values]);
 
+/** Of that many hexadecimal digits, not all zero. */
+const hex = (digits: number): fc.Arbitrary<string> =>
+  fc
+    .string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: digits - 1, maxLength: digits - 1 })
+    .map((rest) => `${rest}1`);
+const traceparent = fc.tuple(hex(32), hex(16), hex(2)).map((parts) => ['00', ...parts].join('-'));
+const context = [traceparent, fc.string({ maxLength: 512 })] as const;
+const requestFields = [id, kind, fc.oneof(text, id), timeout, fc.boolean()] as const;
+
 const entriesToReplica = fc.oneof(
   runOf('call', 'cast', 'result'),
+  payloadMayFollow(fc.tuple(fc.constant('traced'), id, fc.constantFrom('call', 'cast'), ...context)),
   fc.tuple(fc.constantFrom('ping', 'cancel'), id),
   fc.constant(['probe']),
   fc.tuple(fc.constant('stop'), text),
@@ -112,7 +141,8 @@ const entriesToPrimary = fc.oneof(
   fc.tuple(fc.constant('leave'), text),
   runOf('result'),
   fc.tuple(fc.constant('failure'), id, error),
-  payloadMayFollow(fc.tuple(fc.constant('request'), id, kind, fc.oneof(text, id), timeout, fc.boolean())),
+  payloadMayFollow(fc.tuple(fc.constant('request'), ...requestFields)),
+  payloadMayFollow(fc.tuple(fc.constant('tracedRequest'), ...requestFields, ...context)),
 );
 
 const directions = [
@@ -237,6 +267,12 @@ test('messages are joined to runs where their ids follow one another, and come o
   assert.not(join(first as ToReplica, ['call', 5, 5]), 'a gap');
   assert.not(join(first as ToReplica, ['cast', 4, 4]), 'another tag');
   assert.not(join(first as ToReplica, ['call', 4]), 'without a payload');
+  const traceparent = `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01`;
+  const traced = tracedEntryOf('call', 4, { traceparent }, 4);
+  assert.equal(traced, ['traced', 4, 'call', traceparent, '', 4]);
+  assert.not(join(first as ToReplica, traced), 'with a trace context');
+  assert.not(join(traced, ['call', 5, 5]), 'after one with a trace context');
+  assert.not(join(traced, tracedEntryOf('call', 5, { traceparent }, 5)), 'two with a trace context');
 });
 
 /** As it looks when it has been sent as JSON. */
@@ -499,6 +535,7 @@ test('forged entries are dropped one by one and counted', () =>
       ['request', 1, 'call', 'pool', -1, false],
       ['request', 1, 'call', 'pool', 2 ** 31, false, ''],
       ['request', 1, 'call', 'pool', 5, 'no'],
+      ...forgedContexts.map((context) => ['tracedRequest', 1, 'cast', 'pool', 5, false, ...context]),
       ['hello', '1'],
       ['ready', 1],
       ['crash', 'text'],
@@ -520,6 +557,27 @@ test('forged entries are dropped one by one and counted', () =>
     await forge({ op: 'repeat', entry: ['no such tag'], times: 100_000 });
     await counted(pool, misfits + 100_005);
   }));
+
+/** No trace contexts: of another version, too long, without an id, of other characters, or no texts. */
+const good = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+const forgedContexts = [
+  [],
+  [good],
+  ['', ''],
+  [good.toUpperCase(), ''],
+  [good.replace('00-', 'ff-'), ''],
+  [good.replace('a', '0').replaceAll('a', '0'), ''],
+  [good.replaceAll('b', '0'), ''],
+  [`${good}-more`, ''],
+  [`${good}\n`, ''],
+  ['0'.repeat(100_000), ''],
+  [good, 'x'.repeat(513)],
+  [good, null],
+  [good, ['']],
+  [[good], ''],
+  [{ length: 55 }, ''],
+  [good, '', {}, {}],
+];
 
 test('a forged answer settles the call once, and its own answer is the one too many', () =>
   besieged(async (pool, forge) => {

@@ -107,6 +107,8 @@ export interface SupervisorObserver {
   down(replica: ReplicaProcess): void;
   /** resize() or reload() has taken effect: all that are up are meant to serve. Resolves when the pool has them. */
   renewed(): Promise<void>;
+  /** A reload was asked for. It settles as that does. */
+  reloading?(done: Promise<void>): void;
   /** No replica will come any more. */
   ended(cause: BallermannError): void;
 }

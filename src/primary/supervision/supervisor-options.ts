@@ -135,6 +135,11 @@ export interface SupervisorOptions {
    * 127.0.0.1. `supervisor.admin` is its address. @default none
    */
   admin?: number | AdminOptions;
+  /**
+   * Whether to tell systemd when all replicas are ready, when they reload and stop, and that they can serve: for a unit of Type=notify
+   * or notify-reload. Nothing is told where NOTIFY_SOCKET is not set. @default false
+   */
+  systemd?: boolean;
   /** The name of the supervisor in log lines and errors. @default the script's file name */
   name?: string;
 }
@@ -169,6 +174,7 @@ export interface SupervisorSettings {
   readonly sticky: StickyKey | undefined;
   readonly control: boolean;
   readonly admin: AdminSettings | undefined;
+  readonly systemd: boolean;
   readonly name: string;
 }
 
@@ -203,6 +209,7 @@ export const supervisorOptionNames: readonly string[] = [
   'sticky',
   'control',
   'admin',
+  'systemd',
   'name',
 ];
 
@@ -241,6 +248,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     listen = process.platform === 'linux' ? 'balanced' : 'node',
     sticky = false,
     control = false,
+    systemd = false,
     name = exec.slice(exec.lastIndexOf('/') + 1),
   } = options;
   return {
@@ -276,6 +284,7 @@ export function supervisorSettings(options: SupervisorOptions, maxReplicas: numb
     sticky: checkSticky(sticky, listen),
     control: checkBoolean('options.control', control),
     admin: adminSettings(options.admin),
+    systemd: checkBoolean('options.systemd', systemd),
     name: checkString('options.name', name),
   };
 }

@@ -153,6 +153,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
    */
   async reload(options: ReloadOptions = {}): Promise<void> {
     const { changes, maxUnavailable } = reloadChanges(options);
+    const done = this.#tracedReload(changes, maxUnavailable);
+    this.#tell((observer) => observer.reloading?.(done));
+    return done;
+  }
+
+  #tracedReload(changes: Partial<SupervisorSettings>, maxUnavailable: number): Promise<void> {
     if (!reloads.hasSubscribers) return this.#reload(changes, maxUnavailable);
     const trace: ReloadTrace = { supervisor: this.name, maxUnavailable, begunAt: undefined, replaced: [] };
     return traced(reloads, trace, () => this.#reload(changes, maxUnavailable, trace));
