@@ -35,7 +35,8 @@ function importedBy(texts: Iterable<string>): Set<string> {
   const imports = [...texts].flatMap((text) =>
     [...text.matchAll(/ from '([^'.:][^':]*)'/g)].map(([, name]) => name),
   );
-  const names = imports.map((name) => /^(?:@[^/]+\/)?[^/]+/.exec(name as string)?.[0] as string);
+  // Of a scope all: its packages need each other.
+  const names = imports.map((name) => /^[^/]+/.exec(name as string)?.[0] as string);
   return new Set(
     names.filter((name) => name !== 'ballermann' && existsSync(join(root, 'node_modules', name))),
   );
