@@ -33,12 +33,14 @@ function accepts(command: string, ...args: string[]): string {
   return `${stdout}${stderr}`;
 }
 
-withCommand('systemd-analyze', '--version')('systemd takes the unit without a word', () => {
-  using folder = new Folder();
-  const [unit] = blocks('operations', 'ini') as [string];
-  // It asks whether the program is there.
-  writeFileSync(folder.at('app.service'), unit.replace('/usr/bin/node', process.execPath));
-  assert.is(accepts('systemd-analyze', 'verify', folder.at('app.service')), '');
+withCommand('systemd-analyze', '--version')('systemd takes each unit without a word', () => {
+  for (const page of ['operations', 'systemd']) {
+    using folder = new Folder();
+    const [unit] = blocks(page, 'ini') as [string];
+    // It asks whether the program is there.
+    writeFileSync(folder.at('app.service'), unit.replace('/usr/bin/node', process.execPath));
+    assert.is(accepts('systemd-analyze', 'verify', folder.at('app.service')), '');
+  }
 });
 
 withCommand('nginx', '-v')('nginx takes each configuration', () => {
