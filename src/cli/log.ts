@@ -20,7 +20,7 @@ export class Voice {
   }
 
   /** Errors are said in any case: nobody is to search for why a process has ended. */
-  say(level: 'info' | 'error', text: string): void {
+  say(level: Level, text: string): void {
     const supervisor = this.#supervisor;
     const line = `ballermann: ${supervisor}: ${text}`;
     if (this.log !== false) this.log[level]({ supervisor }, line);

@@ -12,7 +12,7 @@ import * as kinds from './values.js';
 type PackageOption = keyof SupervisorOptions | keyof BalancerOptions;
 
 /** What `run` alone has. */
-type OwnOption = 'watch' | 'watchPath' | 'config' | 'admin' | 'systemd';
+type OwnOption = 'watch' | 'watchPath' | 'config';
 
 export interface Option {
   /** The flag without its `--`. */

@@ -36,7 +36,7 @@ export class Run {
     const { balancer, blame } = this.#settings;
     const slow = setTimeout(() => this.#explain(), SLOW_START);
     try {
-      const supervisor = await supervise({ ...this.#settings.supervisor, log: this.#voice.log });
+      const supervisor = await this.#supervise();
       const end = this.#end(supervisor);
       await balance(supervisor, supervisor.name, balancer).catch(async (error) => {
         await supervisor.close();
@@ -54,6 +54,22 @@ export class Run {
       this.#voice.say('error', blamed.message);
       if (blamed.exitCode === 0 || /readyTimeout/.test(blamed.message)) this.#explain();
       return { exitCode: EXIT.failed, hasFailed: true };
+    }
+  }
+
+  /** A server is worth more than its control socket, which may have no place: in a container that is read-only, say. */
+  async #supervise(): Promise<Supervisor> {
+    const options = { ...this.#settings.supervisor, log: this.#voice.log };
+    try {
+      return await supervise(options);
+    } catch (error) {
+      const isControl = error instanceof BallermannError && error.code === 'ERR_CONTROL_UNAVAILABLE';
+      if (!isControl || this.#settings.needsControl) throw error;
+      this.#voice.say(
+        'warn',
+        `${error.message}. It runs without: status, reload, scale, window and stop do not find it`,
+      );
+      return supervise({ ...options, control: false });
     }
   }
 

@@ -10,7 +10,7 @@ import {
   balancerSettings,
 } from '../primary/pools/balancer-options.js';
 import { inheritedExecArgv } from '../primary/supervision/exec-argv.js';
-import { type SupervisorOptions, supervisorOptionNames } from '../primary/supervision/supervisor-options.js';
+import type { SupervisorOptions } from '../primary/supervision/supervisor-options.js';
 import { type Context, UsageError } from './command.js';
 import { type Configuration, readConfiguration } from './configuration.js';
 import { hint } from './did-you-mean.js';
@@ -19,6 +19,8 @@ import { type Option, options, variableOf, withoutFlag } from './options-list.js
 export interface RunSettings {
   readonly supervisor: SupervisorOptions;
   readonly balancer: BalancerOptions;
+  /** Whether somebody has asked for a control socket: else it is there where it can be. */
+  readonly needsControl: boolean;
   readonly watch: boolean;
   /** Empty: the script's folder. */
   readonly watchPaths: readonly string[];
@@ -65,7 +67,7 @@ export async function runSettings(context: Context): Promise<RunSettings> {
   }
   return {
     supervisor: {
-      ...(supervisorOptionNames.includes('systemd') && { systemd: env['NOTIFY_SOCKET'] !== undefined }),
+      systemd: env['NOTIFY_SOCKET'] !== undefined,
       control: true,
       ...supervisor,
       exec: exec as string | URL,
@@ -74,6 +76,7 @@ export async function runSettings(context: Context): Promise<RunSettings> {
       ...(pairs !== undefined && { env: envOf(pairs) }),
     } as SupervisorOptions,
     balancer,
+    needsControl: supervisor['control'] === true,
     watch: watch === true,
     watchPaths: ((watchPath as string[]) ?? []).map((path) => resolve(path)),
     log: log as RunSettings['log'],

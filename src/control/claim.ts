@@ -91,8 +91,8 @@ export function unavailable(name: string, cause: unknown): BallermannError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new BallermannError(
     'ERR_CONTROL_UNAVAILABLE',
-    `supervisor '${name}' cannot make its control socket: ${why}. Set XDG_RUNTIME_DIR to a folder of this user, or leave out ` +
-      '`control: true`',
+    `supervisor '${name}' cannot make its control socket: ${why}. Set XDG_RUNTIME_DIR to a folder of this user, or do without ` +
+      '(control: false, --no-control)',
     { cause },
   );
 }
@@ -158,6 +158,6 @@ function exists(name: string, pid: string): BallermannError {
   const where = /^\d+$/.test(pid) ? ` (pid ${pid})` : '';
   return new BallermannError(
     'ERR_SUPERVISOR_EXISTS',
-    `a supervisor named ${JSON.stringify(name)} runs already${where}: stop it, or choose another name`,
+    `a supervisor named ${JSON.stringify(name)} runs already${where}: stop it, or choose another name (--name)`,
   );
 }

@@ -121,6 +121,16 @@ test('--log json writes the fields of pino, a line each; the option log takes pi
   for (const key of pinos) assert.ok(ours.includes(key), `${key} is missing`);
 });
 
+test('where there is no place for a control socket it runs without one, unless somebody asks for it', async () => {
+  const nowhere = { XDG_RUNTIME_DIR: '/dev/null' };
+  await using server = new Running(['server.cjs', '-n', '1'], {}, nowhere);
+  await server.says(/1 replica is up/);
+  assert.match(server.err, /cannot make its control socket: .*It runs without/);
+  await using asked = new Running(['server.cjs', '-n', '1', '--control'], {}, nowhere);
+  assert.is(await asked.ended, 1);
+  assert.match(asked.err, /cannot make its control socket/);
+});
+
 test('a script that does not start: exit code 1, with its error and what can be done', async () => {
   await using broken = new Running(['broken.mjs', '-n', '1'], { 'broken.mjs': 'not javascript' });
   assert.is(await broken.ended, 1);
