@@ -26,6 +26,9 @@ export interface Parts {
 const TRIPS = 2000;
 const AT_A_TIME = 100;
 
+/** Rounds until V8 has compiled what is measured. */
+const WARM_UP = 20;
+
 export class RoundTripParts {
   readonly #codec: Codec = codecs.json;
   readonly #primary: ChannelEnd;
@@ -46,7 +49,7 @@ export class RoundTripParts {
 
   /** @returns medians. @throws Error at a wrong reply. */
   measure(payload: Payload, rounds: number): Parts {
-    this.#round(payload); // to warm up
+    for (let round = 0; round < WARM_UP; round++) this.#round(payload);
     const measured = Array.from({ length: rounds }, () => this.#round(payload));
     const median = (part: keyof Parts): number => spread(measured.map((parts) => parts[part])).median;
     return {
