@@ -59,7 +59,7 @@ function problemsOf(cells) {
 function isThere(reference) {
   const [, script] = /^npm run ([\w:.-]+)(?: |$)/.exec(reference) ?? [];
   if (script !== undefined) return Object.hasOwn(scripts, script);
-  const [, file, name] = /^([\w-]+(?:\.long)?\.test\.ts): (.+)$/.exec(reference) ?? [];
+  const [, file, name] = /^([\w-]+(?:\.(?:slow|long))?\.test\.ts): (.+)$/.exec(reference) ?? [];
   return file !== undefined && testNames(file).some((pattern) => pattern.test(name));
 }
 

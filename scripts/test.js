@@ -2,10 +2,11 @@
  * Runs the compiled test files, each in a process and a session of its own, and counts. A file that hangs, or
  * that leaves a process behind, is named and fails; the others go on.
  *
- *   node scripts/test.js [part of a file name ...] [--long] [--timeout seconds] [--jobs count] [--report file]
+ *   node scripts/test.js [part of a file name ...] [--kinds kind,kind] [--timeout seconds] [--jobs count] [--report file]
  *
- * What takes long and seldom breaks is in files named *.long.test.ts: they run where they are named, and with --long, which
- * runs nothing else.
+ * There are three kinds of files, by their names: *.test.ts is `plain`, for each change; *.slow.test.ts is what takes ten seconds
+ * or more; *.long.test.ts is what takes longer still, or is the same on every Node. Plain ones run unless told otherwise, and
+ * files that are named, whatever their kind.
  * As many files run at once as there are cores, 8 at most: with more, limits of a few hundred ms would be too short.
  * A file that passes is one line; one that fails is told in full. The last line counts, the one before it says what was
  * skipped. The report is what the last lines say, as JSON.
@@ -25,7 +26,7 @@ const sources = join(root, 'test');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    long: { type: 'boolean', default: false },
+    kinds: { type: 'string', default: 'plain' },
     timeout: { type: 'string', default: '120' },
     jobs: { type: 'string', default: String(Math.min(8, availableParallelism())) },
     report: { type: 'string' },
@@ -33,6 +34,9 @@ const { values, positionals } = parseArgs({
 });
 const timeoutMs = positive('timeout', values.timeout) * 1_000;
 const jobs = Math.ceil(positive('jobs', values.jobs));
+const kinds = values.kinds.split(',');
+const unknown = kinds.find((kind) => !['plain', 'slow', 'long'].includes(kind));
+if (unknown !== undefined) throw new RangeError(`--kinds takes plain, slow and long, got ${unknown}`);
 
 const files = testFiles();
 const queue = [...files];
@@ -48,7 +52,7 @@ async function worker() {
   }
 }
 
-/** Compiled test files that still have their source: those that the arguments name, or all that are long, or that are not. */
+/** Compiled test files that still have their source: those that the arguments name, or all of the kinds. */
 function testFiles() {
   if (!existsSync(compiled)) return [];
   return readdirSync(compiled, { recursive: true })
@@ -56,10 +60,14 @@ function testFiles() {
     .filter((file) => existsSync(join(sources, file.replace(/js$/, 'ts'))))
     .filter((file) =>
       positionals.length === 0
-        ? file.includes('.long.test.') === values.long
+        ? kinds.includes(kindOf(file))
         : positionals.some((part) => file.includes(part)),
     )
     .sort();
+}
+
+function kindOf(file) {
+  return /\.(slow|long)\.test\./.exec(file)?.[1] ?? 'plain';
 }
 
 async function runFile(file) {

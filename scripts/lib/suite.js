@@ -1,4 +1,4 @@
-/** Runs the suite once, in a process of its own, and says what came of it. */
+/** Runs the suite once, but for what is long, in a process of its own, and says what came of it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -21,11 +21,15 @@ export async function runSuite({ node = process.execPath, root, env = process.en
   const started = performance.now();
   const report = join(root, 'out', `suite-${process.pid}.json`);
   mkdirSync(join(root, 'out'), { recursive: true });
-  const child = spawn(node, [join(root, 'scripts', 'test.js'), '--report', report, ...parts], {
-    cwd: root,
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    node,
+    [join(root, 'scripts', 'test.js'), '--report', report, '--kinds', 'plain,slow', ...parts],
+    {
+      cwd: root,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   running.add(child);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {

@@ -15,7 +15,7 @@ const TESTS = {
     'memory/segment',
     'memory/rotation',
     'pools/death',
-    'pools/ratio',
+    'pools/ratio.slow',
     'pools/window',
     'replicas/calls',
     'supervision/restart',
@@ -23,7 +23,7 @@ const TESTS = {
     'memory/hostile-memory.long',
     'listening/listening',
     'servers/servers',
-    'liveness/hung',
+    'liveness/hung.slow',
   ],
 };
 
