@@ -109,7 +109,7 @@ async function checkTooNew() {
   assert.deepEqual(tooNew(library, 'objdump'), ['fstat GLIBC_2.33']);
 }
 
-/** Every source, its compiled form, the binaries and what else it takes to build one, the docs and the papers. */
+/** Every source, its compiled form, the page, the binaries and what else it takes to build one, the docs and the papers. */
 function checkFiles(files) {
   const sources = filesUnder('src').filter((file) => /\.c?ts$/.test(file));
   const compiled = sources.flatMap((source) => {
@@ -117,7 +117,7 @@ function checkFiles(files) {
     const [js, types] = [`dist${base}.${kind}js`, `dist${base}.d.${kind}ts`];
     return [js, `${js}.map`, types, `${types}.map`];
   });
-  const bundled = ['dist/preload.cjs', 'dist/preload.cjs.map'];
+  const bundled = ['dist/preload.cjs', 'dist/preload.cjs.map', 'src/admin/page.html'];
   const native = filesUnder('native').filter((file) => /\.(?:cc|hpp|h)$/.test(file));
   const binaries = archs.flatMap((arch) =>
     [115, 127, 137, 147].map((abi) => `prebuilds/linux-${arch}-glibc-${abi}.node`),
