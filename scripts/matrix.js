@@ -1,10 +1,10 @@
 /**
  * Runs the whole suite on every Node that is supported, the addon compiled for each.
  *
- *   node scripts/matrix.js [version ...] [--others] [--only part of a file name ...]
+ *   node scripts/matrix.js [version ...] [--others] [--kinds kind,kind] [--only part of a file name ...]
  *
  * A version is a major, of which the newest is taken, or one to the digit. `--others` leaves out the major that runs
- * this. A Node comes from npm, headers included, and is kept in .matrix/ with a copy of the sources, in which
+ * this; `--kinds plain` the slow files. A Node comes from npm, headers included, and is kept in .matrix/ with a copy of the sources, in which
  * the addon and the compiled tests of that Node lie; remove that folder to get newer ones.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
@@ -35,6 +35,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     others: { type: 'boolean', default: false },
+    kinds: { type: 'string' },
     only: { type: 'string', multiple: true, default: [] },
   },
 });
@@ -70,7 +71,13 @@ async function runOn(version) {
     const tree = copyTree(join(folder, 'tree'));
     const env = { ...process.env, PATH: `${dirname(node.path)}${delimiter}${process.env.PATH}` };
     runSilently(node.path, [join(tree, 'scripts', 'setup.js')], { cwd: tree, env });
-    const result = await runSuite({ node: node.path, root: tree, env, parts: values.only });
+    const result = await runSuite({
+      node: node.path,
+      root: tree,
+      env,
+      kinds: values.kinds,
+      parts: values.only,
+    });
     if (result.failures.length > 0) console.log(result.output.replace(/^/gm, `${version} | `));
     console.log(`=== Node ${node.version}: passed ${result.passed}, failed ${result.failed}`);
     return { ...result, version: node.version };

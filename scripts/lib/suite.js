@@ -1,4 +1,4 @@
-/** Runs the suite once, but for what is long, in a process of its own, and says what came of it. */
+/** Runs the suite once, in a process of its own, and says what came of it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -14,16 +14,23 @@ process.once('exit', () => {
 /**
  * @param options.node the Node that runs it, by its path: this one unless told otherwise.
  * @param options.root the tree that is tested, set up.
+ * @param options.kinds of test files: see scripts/test.js.
  * @param options.parts of the names of the test files; all where there are none.
  * @returns how many tests passed and failed, the name of each failure, all that was written, and the time it took.
  */
-export async function runSuite({ node = process.execPath, root, env = process.env, parts = [] }) {
+export async function runSuite({
+  node = process.execPath,
+  root,
+  env = process.env,
+  kinds = 'plain,slow',
+  parts = [],
+}) {
   const started = performance.now();
   const report = join(root, 'out', `suite-${process.pid}.json`);
   mkdirSync(join(root, 'out'), { recursive: true });
   const child = spawn(
     node,
-    [join(root, 'scripts', 'test.js'), '--report', report, '--kinds', 'plain,slow', ...parts],
+    [join(root, 'scripts', 'test.js'), '--report', report, '--kinds', kinds, ...parts],
     {
       cwd: root,
       env,
