@@ -4,22 +4,12 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include <cerrno>
-#include <string>
+
+#include "system_error.hpp"
 
 namespace ballermann {
-namespace {
-
-Napi::Error system_error(Napi::Env env, const char* what, int error) {
-  const int number = uv_translate_sys_error(error);
-  const Napi::Error failure = Napi::Error::New(env, std::string(what) + ": " + uv_strerror(number));
-  failure.Set("code", Napi::String::New(env, uv_err_name(number)));
-  return failure;
-}
-
-}  // namespace
 
 bool lock_file(Napi::Env env, int fd) {
   int result;

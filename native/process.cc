@@ -15,6 +15,7 @@
 #include <string>
 
 #include "old_glibc.hpp"
+#include "system_error.hpp"
 
 namespace ballermann {
 namespace {
@@ -22,14 +23,6 @@ namespace {
 // What the thread below needs: the system's smallest stack would not hold the thread-local data of all that
 // is loaded.
 constexpr size_t kStackBytes = 128 * 1024;
-
-// @param error an errno, or libuv's number for it.
-Napi::Error system_error(Napi::Env env, const char* what, int error) {
-  const Napi::Error failure =
-      Napi::Error::New(env, std::string(what) + ": " + uv_strerror(uv_translate_sys_error(error)));
-  failure.Set("code", Napi::String::New(env, uv_err_name(uv_translate_sys_error(error))));
-  return failure;
-}
 
 // Has the kernel send SIGKILL at the primary's death. It does so to a stopped process too, in which no thread
 // runs. Where it refuses, the lifeline is left.
