@@ -1,12 +1,12 @@
 /** Finds the command that was asked for, runs it, and says how it ended. */
 
 import { existsSync } from 'node:fs';
+import { packageVersion } from '../package-files.js';
 import { CliError, EXIT, type Terminal, UsageError } from './command.js';
 import { commands, isCommand, loadCommand } from './commands.js';
 import { hint } from './did-you-mean.js';
 import { commandHelp, generalHelp } from './help.js';
 import { parse } from './parse.js';
-import { version } from './version.js';
 
 /** @param args what stands after `ballermann`. @returns the exit code. Never rejects. */
 export async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -31,7 +31,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
       return write(stdout, generalHelp());
     case '--version':
     case '-v':
-      return write(stdout, `${version()}\n`);
+      return write(stdout, `${packageVersion()}\n`);
     case 'help':
       return others[0] === undefined ? write(stdout, generalHelp()) : run([others[0], '--help'], terminal);
   }
