@@ -6,6 +6,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Balancer } from '../primary/pools/balancer.js';
 import type { BalancerEvents } from '../primary/pools/balancer-events.js';
+import { whenRestarted } from '../primary/supervision/log-lines.js';
 import type { Supervisor } from '../primary/supervision/supervisor.js';
 import type { SupervisorEvents } from '../primary/supervision/supervisor-events.js';
 
@@ -30,11 +31,10 @@ type Told = Omit<NewsItem, 'at' | 'kind'>;
 
 const ofSupervisor: { [Name in keyof SupervisorEvents]?: (...args: SupervisorEvents[Name]) => Told } = {
   up: ({ id, pid }) => ({ replica: id, text: `replica ${id} is up, pid ${pid}` }),
-  down: ({ id, pid, code, signal, expected, restart, restartIn = 0 }) => {
+  down: (event) => {
+    const { id, pid, code, signal, expected } = event;
     const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
-    const next = restart
-      ? `restart ${restartIn < 1 ? 'at once' : `in ${Math.round(restartIn)} ms`}`
-      : 'no restart';
+    const next = whenRestarted(event) ?? 'no restart';
     return { replica: id, expected, text: `replica ${id} ${how}, pid ${pid}${expected ? '' : `; ${next}`}` };
   },
   forkFailed: ({ id }) => ({ replica: id, text: `replica ${id} could not be started: the system refused` }),

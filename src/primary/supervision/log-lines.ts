@@ -87,14 +87,18 @@ export function stickyFailure(text: string, thrown: Error | undefined): Line {
 }
 
 function downLine(event: DownEvent): Line {
-  const { failures, restart, restartIn = 0 } = event;
+  const { failures } = event;
   const why = event.error === undefined ? '' : `: ${oneLine(`${event.error.name}: ${event.error.message}`)}`;
-  const next = !restart
-    ? 'it is not restarted'
-    : `restart ${restartIn < 1 ? 'at once' : `in ${Math.round(restartIn)} ms`}`;
+  const next = whenRestarted(event) ?? 'it is not restarted';
   const row = failures > 1 ? `, failure ${failures} in a row` : '';
   const text = `${replica(event)} ${howItEnded(event)}${why}${row}; ${next}`;
   return isNewsOfALoop(failures) ? error(`crash loop: ${text}`) : warn(text);
+}
+
+/** Undefined where it is not restarted. */
+export function whenRestarted({ restart, restartIn = 0 }: DownEvent): string | undefined {
+  if (!restart) return undefined;
+  return `restart ${restartIn < 1 ? 'at once' : `in ${Math.round(restartIn)} ms`}`;
 }
 
 function isNewsOfALoop(failures: number): boolean {
