@@ -26,6 +26,7 @@ export type {
   ExitReason,
   LastExit,
   LatencyHistogram,
+  PoolFigures,
   PoolMetrics,
   ReplicaMetrics,
   RestartReason,

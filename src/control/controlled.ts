@@ -114,7 +114,7 @@ export class ControlledSupervisor implements Controlled {
 
   /** @throws BallermannError ERR_NO_SUCH_POOL for one that is another supervisor's, too. */
   #pool(name: string): Balancer {
-    const own = [...pools.values()].filter((pool) => pool.isOver(this.#supervisor));
+    const own = [...pools.values()].filter((pool) => this.#supervisor.pools.has(pool));
     const balancer = own.find((pool) => pool.name === name);
     if (balancer === undefined) throw noSuchPool(name, own);
     return balancer;

@@ -115,8 +115,8 @@ export interface LastExit {
   readonly at: number;
 }
 
-/** A pool. Its counters begin when it is made. */
-export interface PoolMetrics {
+/** What stats() of a pool and metrics() of its supervisor both show. The counters begin when the pool is made. */
+export interface PoolFigures {
   readonly name: string;
   /** How many replicas the pool has, in rotation or blocked. */
   readonly alive: number;
@@ -134,6 +134,10 @@ export interface PoolMetrics {
   readonly lostCasts: number;
   /** Transactions that are running now, in all processes. */
   readonly transactions: number;
+}
+
+/** A pool. */
+export interface PoolMetrics extends PoolFigures {
   /**
    * Counter: pids that were handed out, in all processes and threads. Callers take them in blocks, and a block counts when it is
    * taken.

@@ -1,30 +1,14 @@
 /** What `stats()` of a pool shows. */
 
+import type { PoolFigures } from '../metrics/supervisor-metrics.js';
+
 /** What `stats()` of a pool returns: a snapshot. */
-export interface BalancerStats {
-  /** The name of the pool. */
-  readonly name: string;
-  /** How many replicas the pool has, in rotation or blocked. */
-  readonly alive: number;
-  /** How many replicas the pool had after its last refresh. */
-  readonly original: number;
+export interface BalancerStats extends PoolFigures {
   /**
    * Pids of the supervisor's replicas that are up and not in the pool. Replacements of dead replicas wait here until alive /
    * original is below `minAliveRatio`. A refresh, a reload or a resize takes them in.
    */
   readonly outside: readonly number[];
-  /** Whether a window is open. */
-  readonly paused: boolean;
-  /** Calls and casts that were sent to a replica, since the pool was made. One that was redirected counts twice. */
-  readonly sent: number;
-  /** Calls and casts that went to another replica because the first one had died. */
-  readonly redirected: number;
-  /** Calls and casts that are waiting now, for a window to end or for a replica. */
-  readonly held: number;
-  /** Casts that were lost because the pool was closed, had no replica left or was full. */
-  readonly lostCasts: number;
-  /** Transactions that are running now, in all processes. */
-  readonly transactions: number;
   /** Replies that came after their caller had stopped waiting. They were dropped. Of the whole supervisor. */
   readonly late: number;
   /** Messages from replicas that did not fit the protocol. They were dropped. Of the whole supervisor. */

@@ -18,7 +18,7 @@ import {
 } from '../../options.js';
 import { traced, type WindowTrace, windows } from '../../tracing.js';
 import { announce } from '../announce.js';
-import type { PoolMetrics } from '../metrics/supervisor-metrics.js';
+import type { PoolFigures, PoolMetrics } from '../metrics/supervisor-metrics.js';
 import { WindowTimes } from '../metrics/window-times.js';
 import type { Route } from '../replicas/message.js';
 import { sendCall, sendCast } from '../replicas/messaging.js';
@@ -220,18 +220,9 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
   /** Returns a snapshot: who is in rotation, what waits, how busy each replica is. */
   stats(): BalancerStats {
     const { counters } = this.#supervisor;
-    const { sent, redirected, held, lostCasts } = this.#dispatcher;
     return {
-      name: this.name,
-      alive: this.#membership.size,
-      original: this.#membership.original,
+      ...this.#figures(),
       outside: this.#membership.outside().map(({ pid }) => pid),
-      paused: this.#gate.isPaused,
-      sent,
-      redirected,
-      held,
-      lostCasts,
-      transactions: this.#gate.running(),
       late: counters.late,
       malformed: counters.malformed,
       replicas: this.#membership.replicas().map((replica) => {
@@ -244,7 +235,16 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
 
   /** What metrics() of the supervisor shows of it. @internal */
   metrics(): PoolMetrics {
-    const { sent, redirected, held, lostCasts, latency } = this.#dispatcher;
+    return {
+      ...this.#figures(),
+      handOuts: this.#gate.handOuts(),
+      windows: this.#windowTimes.snapshot(performance.now()),
+      latency: this.#dispatcher.latency.snapshot(),
+    };
+  }
+
+  #figures(): PoolFigures {
+    const { sent, redirected, held, lostCasts } = this.#dispatcher;
     return {
       name: this.name,
       alive: this.#membership.size,
@@ -255,9 +255,6 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
       held,
       lostCasts,
       transactions: this.#gate.running(),
-      handOuts: this.#gate.handOuts(),
-      windows: this.#windowTimes.snapshot(performance.now()),
-      latency: latency.snapshot(),
     };
   }
 
@@ -278,11 +275,6 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
   /** Whether its supervisor has ended: it will never have a replica again. @internal */
   get hasEnded(): boolean {
     return this.#supervisor.ended !== undefined;
-  }
-
-  /** @internal */
-  isOver(supervisor: Supervisor): boolean {
-    return this.#supervisor === supervisor;
   }
 
   /** Whether `replica` is one of the supervisor's that may be running something of the pool's. @internal */
