@@ -4,6 +4,7 @@
 #include <v8.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
 
 #include "local.hpp"
@@ -53,6 +54,26 @@ bool is_buffer(Napi::Env env, v8::Isolate* isolate, v8::Local<v8::Object> view) 
          napi_strict_equals(env, theirs, ours, &same) == napi_ok && same;
 }
 
+// Whether this process has Float16Array. Some versions of V8 know it behind a flag alone, and abort without
+// the flag when one is to be made, or an object is asked whether it is one.
+std::atomic<bool> has_float16 = false;
+
+// Asks by a script, and at the start, since none can run while V8 reads. The global may be somebody's
+// replacement: the getter of the name is V8's own.
+void look_for_float16(Napi::Env env) {
+  const char* script = R"(
+    typeof Float16Array === 'function' &&
+      Reflect.get(Object.getPrototypeOf(Int8Array.prototype), Symbol.toStringTag, new Float16Array(0)) === 'Float16Array'
+  )";
+  napi_value source = nullptr;
+  napi_value answer = nullptr;
+  bool has = false;
+  if (napi_create_string_utf8(env, script, NAPI_AUTO_LENGTH, &source) != napi_ok ||
+      napi_run_script(env, source, &answer) != napi_ok || napi_get_value_bool(env, answer, &has) != napi_ok)
+    env.GetAndClearPendingException();
+  has_float16 = has;
+}
+
 View view_of(Napi::Env env, v8::Isolate* isolate, v8::Local<v8::Object> view) {
   if (view->IsUint8Array()) return is_buffer(env, isolate, view) ? View::kBuffer : View::kUint8;
   if (view->IsInt8Array()) return View::kInt8;
@@ -67,7 +88,7 @@ View view_of(Napi::Env env, v8::Isolate* isolate, v8::Local<v8::Object> view) {
   if (view->IsBigUint64Array()) return View::kBigUint64;
   if (view->IsDataView()) return View::kData;
 #if V8_MAJOR_VERSION >= 12
-  if (view->IsFloat16Array()) return View::kFloat16;
+  if (has_float16 && view->IsFloat16Array()) return View::kFloat16;
 #endif
   return View::kCount;
 }
@@ -189,6 +210,7 @@ class Reading final : public v8::ValueDeserializer::Delegate {
     const void* data = nullptr;
     if (!deserializer->ReadUint32(&kind) || !deserializer->ReadUint32(&length) ||
         kind >= kElementBytes.size() || length % kElementBytes[kind] != 0 ||
+        (static_cast<View>(kind) == View::kFloat16 && !has_float16) ||
         !deserializer->ReadRawBytes(length, &data)) {
       isolate->ThrowException(v8::Exception::Error(text(isolate, "bytes that are no view")));
       return {};
@@ -345,6 +367,7 @@ Napi::Value read_value(Napi::Env env, Bytes bytes, size_t size) {
 }
 
 void define_values(Napi::Env env, Napi::Object exports) {
+  look_for_float16(env);
   exports.Set("serialize", Napi::Function::New<Serialize>(env, "serialize"));
   exports.Set("deserialize", Napi::Function::New<Deserialize>(env, "deserialize"));
 }
