@@ -1,5 +1,6 @@
 /** The messages that one replica was given and has not finished. When it dies, each settles or goes to another. */
 
+import { ById } from '../../channel/by-id.js';
 import type { Codec } from '../../channel/codec.js';
 import { foundAt } from '../../channel/turn-clock.js';
 import { BallermannError, type ErrorData, fromErrorData, toErrorData } from '../../errors.js';
@@ -29,7 +30,7 @@ export class InFlight implements Custodian {
   readonly #channel: ReplicaChannel;
   readonly #counters: Counters;
   readonly #listener: InFlightListener;
-  readonly #messages = new Map<number, Message>();
+  readonly #messages = new ById<Message>();
   #lastId = 0;
   #departed = 0;
 
@@ -56,7 +57,7 @@ export class InFlight implements Custodian {
     const id = ++this.#lastId;
     message.entrustedTo(this, id);
     if (!this.#channel.push(message, this.size === 0)) return false;
-    this.#messages.set(id, message);
+    this.#messages.add(message);
     message.givenTo(this.#pid);
     this.#listener.counted(this.size);
     return true;
@@ -71,8 +72,7 @@ export class InFlight implements Custodian {
   }
 
   unwritten(message: Message, cause: unknown): void {
-    if (this.#messages.get(message.id) !== message) return;
-    this.#messages.delete(message.id);
+    if (!this.#messages.delete(message)) return;
     this.#listener.counted(this.size);
     const text = `the ${message.kind} to replica ${this.#pid} could not be sent: ${toErrorData(cause).message}`;
     const error = new BallermannError('ERR_PROTOCOL', text, { cause, pid: this.#pid });
@@ -81,11 +81,11 @@ export class InFlight implements Custodian {
   }
 
   abandoned(message: Message, sent: boolean): void {
-    if (this.#messages.get(message.id) !== message) return;
+    if (!this.#messages.has(message)) return;
     if (sent) {
       this.#channel.post(['cancel', message.id]); // unfinished until the replica says so
     } else {
-      this.#messages.delete(message.id);
+      this.#messages.delete(message);
       this.#channel.voided(message);
       this.#listener.counted(this.size);
     }
@@ -120,9 +120,7 @@ export class InFlight implements Custodian {
    * @param taken how many calls and casts it had taken out of its mailbox, modulo 2^32.
    */
   settleAll(exit: ExitInfo, taken: number): void {
-    const left = [...this.#messages.values()];
-    this.#messages.clear();
-    for (const message of left) this.#orphaned(message, exit, taken);
+    for (const message of this.#messages.takeAll()) this.#orphaned(message, exit, taken);
   }
 
   /** The message that `id` stood for, no longer in flight; undefined where the replica made the id up. */
@@ -132,7 +130,7 @@ export class InFlight implements Custodian {
       this.#counters.malformed++;
       return undefined;
     }
-    this.#messages.delete(id);
+    this.#messages.delete(message);
     this.#listener.counted(this.size);
     if (message.settled) this.#counters.late++;
     return message;

@@ -2,6 +2,7 @@
 
 import { offAbort, onAbort } from '../../aborts.js';
 import { checkMessage } from '../../arguments.js';
+import { ById } from '../../channel/by-id.js';
 import { type Codec, type Payload, unreadableReply } from '../../channel/codec.js';
 import { clearLimit, type Expiring, type Limit, setLimit } from '../../channel/deadlines.js';
 import { ENTRY_WEIGHT, fixed, type Outbox } from '../../channel/outbox.js';
@@ -19,7 +20,7 @@ const GRACE = 50;
 export class Requests {
   readonly #codec: Codec;
   readonly #outbox: Outbox<ToPrimary>;
-  readonly #pending = new Map<number, PendingRequest>();
+  readonly #pending = new ById<PendingRequest>();
   #lastId = 0;
 
   constructor(codec: Codec, outbox: Outbox<ToPrimary>) {
@@ -53,12 +54,12 @@ export class Requests {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       const settled = (cancelled: boolean): void => {
-        this.#pending.delete(id);
+        this.#pending.delete(request);
         if (cancelled) this.#outbox.post(fixed(['cancel', id]));
       };
       const what = { kind, target };
-      const request = new PendingRequest(what, options, { resolve, reject, settled });
-      this.#pending.set(id, request);
+      const request = new PendingRequest(id, what, options, { resolve, reject, settled });
+      this.#pending.add(request);
       try {
         this.#send(id, kind, target, payload, options, carrier);
       } catch (error) {
@@ -135,13 +136,15 @@ interface Caller {
 
 /** One request whose caller waits; settles once. */
 class PendingRequest implements Expiring {
+  readonly id: number;
   readonly #what: Asked;
   readonly #timeout: number;
   readonly #signal: AbortSignal | undefined;
   readonly #caller: Caller;
   readonly #limit: Limit;
 
-  constructor(what: Asked, { timeout, signal }: CheckedCallOptions, caller: Caller) {
+  constructor(id: number, what: Asked, { timeout, signal }: CheckedCallOptions, caller: Caller) {
+    this.id = id;
     this.#what = what;
     this.#timeout = timeout;
     this.#signal = signal;
