@@ -6,7 +6,10 @@
 import { openSync } from 'node:fs';
 import { type Codec, codecs } from '#src/channel/codec.js';
 import { entryOf, isToPrimary, isToReplica, unpack } from '#src/channel/protocol.js';
+import { foundAt } from '#src/channel/turn-clock.js';
 import { addon, type ChannelEnd } from '#src/memory/addon.js';
+import { Latency } from '#src/primary/metrics/latency.js';
+import { calls, handles } from '#src/tracing.js';
 import { spread } from '../figures.js';
 import type { Payload, Reply } from './messages.js';
 
@@ -20,7 +23,11 @@ export interface Parts {
   readonly read: number;
   /** JSON.parse, the checks of the entries, and the value for the handler or the caller. */
   readonly decode: number;
+  /** The reply's latency put into its bucket, and on both sides the question whether somebody traces. */
+  readonly observe: number;
 }
+
+type Travel = Omit<Parts, 'observe'>;
 
 /** Of a round; and so many at a time are in the channel. */
 const TRIPS = 2000;
@@ -57,6 +64,7 @@ export class RoundTripParts {
       write: median('write'),
       read: median('read'),
       decode: median('decode'),
+      observe: median('observe'),
     };
   }
 
@@ -70,8 +78,14 @@ export class RoundTripParts {
     const there = this.#travel('call', messages, this.#primary, this.#replica);
     const back = this.#travel('result', there.arrived, this.#replica, this.#primary);
     for (const [n, reply] of back.arrived.entries()) check(n, reply as Reply);
-    const both = (part: keyof Parts): number => there.parts[part] + back.parts[part];
-    return { encode: both('encode'), write: both('write'), read: both('read'), decode: both('decode') };
+    const both = (part: keyof Travel): number => there.parts[part] + back.parts[part];
+    return {
+      encode: both('encode'),
+      write: both('write'),
+      read: both('read'),
+      decode: both('decode'),
+      observe: observed(),
+    };
   }
 
   /** One half of every round trip: a part for all of them, then the next part. */
@@ -80,7 +94,7 @@ export class RoundTripParts {
     values: readonly unknown[],
     from: ChannelEnd,
     to: ChannelEnd,
-  ): { parts: Parts; arrived: unknown[] } {
+  ): { parts: Travel; arrived: unknown[] } {
     const texts: string[] = [];
     const encode = timed(() => {
       for (const [id, value] of values.entries())
@@ -105,6 +119,21 @@ export class RoundTripParts {
     });
     return { parts: { encode, write, read, decode }, arrived };
   }
+}
+
+function observed(): number {
+  const latency = new Latency();
+  let traced = 0;
+  const before = foundAt() - 1; // ms
+  const observe = timed(() => {
+    for (let trip = 0; trip < TRIPS; trip++) {
+      if (calls.hasSubscribers || handles.hasSubscribers) traced++;
+      latency.record(foundAt() - before);
+    }
+  });
+  if (traced > 0 || latency.snapshot().count !== TRIPS)
+    throw new Error('a trip was not observed, or was traced');
+  return observe;
 }
 
 /** @returns µs for one of `TRIPS`. */

@@ -46,14 +46,15 @@ export function partsOf({ series }: Measured, parts: Parts, markdown: boolean): 
     1e6 / spread(series.find((one) => one.name === name)?.rounds ?? []).median;
   const whole = trip('ballermann');
   const floor = trip(FLOOR);
-  const { encode, write, read, decode } = parts;
-  const rest = whole - floor - encode - write - read - decode;
+  const { encode, write, read, decode, observe } = parts;
+  const rest = whole - floor - encode - write - read - decode - observe;
   const rows = [
     ['two bells and two wake-ups, by the C program', floor],
     ['encode the message and the reply', encode],
     ['write both to shared memory', write],
     ['read both from it', read],
     ['decode both', decode],
+    ['measure the latency, and ask whether somebody traces', observe],
     ['the rest: event loops, promises, what is cold', rest],
     ['a round trip', whole],
   ] as const;
