@@ -62,10 +62,11 @@ export function zshCompletion(commands: readonly Command[]): string {
   const listed = Object.entries(summaries).map(([name, summary]) => `    ${quoted(`${name}:${summary}`)}`);
   const cases = commands.map((command) => {
     const flags = Object.entries({ ...command.flags, help: HELP }).map(([name, flag]) => zshFlag(name, flag));
-    const words = command.completes === undefined ? [] : [`'*:word:${zshWords(command.completes)}'`];
+    // Without one, flags would not be completed after a word.
+    const words = `'*:word:${command.completes === undefined ? '()' : zshWords(command.completes)}'`;
     return `    ${command.name})
       _arguments -s \\
-        ${[...flags, ...words].join(' \\\n        ')}
+        ${[...flags, words].join(' \\\n        ')}
       ;;`;
   });
   return `#compdef ballermann
@@ -82,6 +83,10 @@ ${listed.join('\n')}
   local command=$words[2]
   shift words
   ((CURRENT--))
+  if ((\${words[(i)--]} < CURRENT)); then
+    _files
+    return
+  fi
   case $command in
 ${cases.join('\n')}
     help) _describe command commands ;;

@@ -1,6 +1,7 @@
 /** What bash and zsh complete, by the scripts that `ballermann completion` prints. */
 
 import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cli } from '../support/control.js';
@@ -40,12 +41,50 @@ test('bash completes commands, flags, values, files and what is named after help
 
 const hasZsh = spawnSync('zsh', ['--version']).status === 0;
 
-(hasZsh ? test : test.skip)('zsh takes its script', async () => {
-  using folder = new Folder();
-  const script = folder.script('_ballermann', (await cli('completion', 'zsh')).out);
-  const commands = `autoload -U compinit; compinit -u -d ${folder.at('dump')}; source ${script}; print \${_comps[ballermann]}`;
-  assert.is(execFileSync('zsh', ['-fc', commands], { encoding: 'utf8' }), '_ballermann\n');
-});
+/** An interactive zsh on a terminal of its own: types each line, a tab, and ^G, which notes what the line has become. */
+const DRIVER = String.raw`
+zmodload zsh/zpty
+zpty shell "TERM=dumb zsh -f -i"
+zpty -w shell "autoload -U compinit; compinit -u -d dump; source ./_ballermann"
+zpty -w shell 'note() { print -r -- "$BUFFER" >> noted; BUFFER= }; zle -N note'
+zpty -w shell 'bindkey "^G" note; bindkey "^I" complete-word; : > ready'
+until [[ -e ready ]]; do zpty -r -t shell; sleep 0.02; done
+for line in "$@"; do zpty -n -w shell "ballermann $line"$'\t\a'; done
+until [[ -e noted && $(wc -l < noted) -ge $# ]]; do zpty -r -t shell; sleep 0.02; done
+zpty -d shell
+`;
+
+(hasZsh ? test : test.skip)(
+  'zsh completes commands, flags, values, files and what stands after help',
+  async () => {
+    using folder = new Folder();
+    folder.script('_ballermann', (await cli('completion', 'zsh')).out);
+    folder.script('server.js', '');
+    const lines = {
+      rel: 'reload ',
+      'run --max-a': 'run --max-age=',
+      'run ser': 'run server.js ',
+      'run server.js --restart=perm': 'run server.js --restart=permanent ',
+      'run server.js --no-co': 'run server.js --no-control ',
+      'run server.js -- ser': 'run server.js -- server.js ',
+      'status shop --js': 'status shop --json ',
+      'window shop --qu': 'window shop --quiet ',
+      'window shop -- ser': 'window shop -- server.js ',
+      'completion z': 'completion zsh ',
+      'help rel': 'help reload ',
+      'run server.js --nothing': 'run server.js --nothing',
+    };
+    execFileSync('zsh', ['-fc', DRIVER, 'driver', ...Object.keys(lines)], {
+      cwd: folder.path,
+      timeout: 30_000,
+    });
+    const noted = readFileSync(folder.at('noted'), 'utf8').split('\n').slice(0, -1);
+    assert.equal(
+      noted,
+      Object.values(lines).map((line) => `ballermann ${line}`),
+    );
+  },
+);
 
 test('another shell is refused, and so is what is no command', async () => {
   const { code, err } = await cli('completion', 'fish');
