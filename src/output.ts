@@ -4,9 +4,9 @@
  * replicas would end one after another until their supervisor gives up.
  */
 
-import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { addon } from './memory/addon.js';
+import { statsOfDescriptor } from './stats.js';
 
 /** Who needs it now. */
 let users = 0;
@@ -45,7 +45,7 @@ function streams(): NodeJS.WriteStream[] {
 }
 
 function canLoseReader(fd: number): boolean {
-  const stats = fstatSync(fd);
+  const stats = statsOfDescriptor(fd);
   return stats.isFIFO() || stats.isSocket() || isatty(fd);
 }
 

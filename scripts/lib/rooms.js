@@ -46,6 +46,7 @@ export const rooms = [
   { place: 'contract.ts', owns: "the contract of a pool: its handler's type, taken apart" },
   { place: 'options.ts', owns: 'options that callers in any process pass' },
   { place: 'package-files.ts', owns: 'where the files lie that the package reads while it runs' },
+  { place: 'stats.ts', owns: 'what fs says of a pipe or a socket, without an effect on imports' },
   { place: 'aborts.ts', owns: 'waiting for AbortSignals of others: one listener a signal, races, deadlines' },
   { place: 'deferred.ts', owns: 'a promise that something else settles' },
   { place: 'errors.ts', owns: 'the error class, its codes, and how errors travel' },

@@ -5,6 +5,7 @@
 
 import { type FSWatcher, readdirSync, realpathSync, statSync, watch } from 'node:fs';
 import { basename, join, relative } from 'node:path';
+import { statsOfPath } from '../stats.js';
 
 /** Files that servers write themselves (logs, databases, uploads) have other names. */
 const SOURCE = /\.(?:[cm]?[jt]s|[jt]sx|json|node|wasm)$/;
@@ -79,7 +80,7 @@ export class Changes implements Disposable {
   #look(folder: string, file: string | null): void {
     if (file === null) return;
     const path = join(folder, file);
-    const stats = statSync(path, { throwIfNoEntry: false });
+    const stats = statsOfPath(path);
     if (stats?.isDirectory()) return this.#enter(path);
     if (stats === undefined && this.#folders.has(path)) return this.#remove(path);
     this.#note(path);

@@ -7,9 +7,7 @@ import {
   chmodSync,
   closeSync,
   constants,
-  fstatSync,
   ftruncateSync,
-  lstatSync,
   openSync,
   readFileSync,
   unlinkSync,
@@ -19,6 +17,7 @@ import {
 import { badRange } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 import { addon } from '../memory/addon.js';
+import { statsOfDescriptor, statsOfLink } from '../stats.js';
 import { encodeName, MAX_PATH, makePrivate, ownFolder, socketFile } from './folders.js';
 
 /** ms; well below the ten days after which systemd takes what nobody has touched out of the folder for temporary files. */
@@ -141,13 +140,13 @@ function takeLock(path: string, name: string): number {
 }
 
 function isStillAt(path: string, fd: number): boolean {
-  const { ino, dev } = fstatSync(fd);
-  const there = lstatSync(path, { throwIfNoEntry: false });
+  const { ino, dev } = statsOfDescriptor(fd);
+  const there = statsOfLink(path);
   return there?.ino === ino && there.dev === dev;
 }
 
 function removeStale(path: string): void {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
+  const stats = statsOfLink(path);
   if (stats === undefined) return;
   if (!stats.isSocket()) throw new Error(`${path} is there, and is no socket: remove it`);
   unlinkSync(path);

@@ -4,8 +4,9 @@
  * that come next.
  */
 
-import { closeSync, fstatSync, type Stats } from 'node:fs';
+import { type BigIntStats, closeSync } from 'node:fs';
 import type { Addon } from '../../memory/addon.js';
+import { statsOfDescriptor } from '../../stats.js';
 
 /** Duplicates that our own listening sockets have. */
 const ours = new Set<number>();
@@ -48,15 +49,15 @@ export function lend(owner: number, fd: number, addon: Addon): number {
   return copy;
 }
 
-function socketOf(fd: number): Stats | undefined {
+function socketOf(fd: number): BigIntStats | undefined {
   try {
-    const stats = fstatSync(fd);
+    const stats = statsOfDescriptor(fd);
     return stats.isSocket() ? stats : undefined;
   } catch {
     return undefined; // not open
   }
 }
 
-function isSame(one: Stats | undefined, other: Stats): boolean {
+function isSame(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return one !== undefined && one.dev === other.dev && one.ino === other.ino;
 }

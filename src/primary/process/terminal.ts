@@ -1,7 +1,8 @@
 /** Whether this process belongs to a terminal, so that it is to end with it. */
 
-import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { isatty } from 'node:tty';
+import { statsOfDescriptor, statsOfPath } from '../../stats.js';
 
 /**
  * It has a controlling terminal, and was not cut off from it as nohup does it and people do by hand: with no terminal
@@ -22,6 +23,6 @@ function hasTerminal(): boolean {
 }
 
 function readsNothing(): boolean {
-  const stdin = fstatSync(0);
-  return stdin.isCharacterDevice() && stdin.rdev === statSync('/dev/null').rdev;
+  const stdin = statsOfDescriptor(0);
+  return stdin.isCharacterDevice() && stdin.rdev === statsOfPath('/dev/null')?.rdev;
 }
