@@ -6,6 +6,7 @@ import { type Balancer, balance, call, ping, type Supervisor } from 'ballermann'
 import { instrument } from 'ballermann/opentelemetry';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { deferred } from '../support/gate.js';
 import { fixture, rejects, start, until } from '../support/helpers.js';
 
 /** As test/fixtures/tracing/otel.mjs shows them. */
@@ -256,12 +257,22 @@ test('a reload is a span that tells each replacement', async () => {
   assert.is(attributes['ballermann.supervisor'], 'workers');
 });
 
-test('after its end nothing is recorded, and options are checked', async () => {
+test('its end ends the spans that are open, after it nothing is recorded, and options are checked', async () => {
   assert.throws(() => instrument({ tracer } as object), /options/);
-  end();
+  const gate = deferred();
+  const window = pool.applyWithin(() => gate.promise);
   const before = spans().length;
+  end();
+  assert.equal(
+    spans()
+      .slice(before)
+      .map(({ name }) => name),
+    ['window traced'],
+  );
+  gate.resolve();
+  await window;
   await pool.call({ op: 'quick', name: 'inner' });
-  assert.is(spans().length, before);
+  assert.is(spans().length, before + 1);
 });
 
 test.run();
