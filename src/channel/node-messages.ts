@@ -56,6 +56,11 @@ export function misfitOf(message: unknown, handle: unknown, sender: HandleSender
   }
 }
 
+/** Else a question is about an address and a port, whatever stands there. */
+export function isDescriptor(fd: unknown): fd is number {
+  return typeof fd === 'number' && fd >= 0;
+}
+
 export function isNodeQuery(message: unknown): message is NodeQuery {
   if (typeof message !== 'object' || message === null) return false;
   const { cmd, act } = message as Fields;
@@ -145,7 +150,7 @@ const ofAbstractPath: Readonly<Record<string, Check>> = {
 
 function checksOf({ addressType, fd, port, address }: Fields): Readonly<Record<string, Check>> {
   if (DATAGRAMS.has(addressType)) return ofDatagrams;
-  if (typeof fd === 'number' && fd >= 0) return ofDescriptor;
+  if (isDescriptor(fd)) return ofDescriptor;
   if (port !== -1) return ofPort;
   return typeof address === 'string' && address.includes('\0') ? ofAbstractPath : ofPath;
 }

@@ -160,6 +160,11 @@ test('what Node’s primary cannot take fails in its replica, is counted, and is
   assert.match(error?.message ?? '', `listen EINVAL: invalid argument ${process.cwd()}`);
   await ask(sender, 'hostile', { messages: [{ act: 'queryServer', port: 70_000, addressType: 4 }] });
   await until(() => own.stats().malformed === 2, 'two to be counted');
+  // Node asserts that nobody asks for one socket twice; whatever is no descriptor says nothing of which it is.
+  const socket = { act: 'queryServer', addressType: 'udp4', port: 0, index: 7 };
+  const again = [undefined, null, -1, -7, 'no', Number.NaN].map((fd, i) => ({ ...socket, fd, seq: 1e6 + i }));
+  await ask(sender, 'hostile', { messages: again });
+  await until(() => own.stats().malformed === 2 + again.length - 1, 'all but the first to be counted');
   assert.is(said.length, 1, said.join('\n'));
   assert.match(
     said[0] ?? '',

@@ -5,7 +5,7 @@
  */
 
 import type { Worker } from 'node:cluster';
-import { isNodeQuery, type NodeQuery } from '../../channel/node-messages.js';
+import { isDescriptor, isNodeQuery, type NodeQuery } from '../../channel/node-messages.js';
 import type { Addon } from '../../memory/addon.js';
 import { lend } from './descriptors.js';
 import { numberOf } from './owners.js';
@@ -25,6 +25,5 @@ export function separateQueries(worker: Worker, owner: object, addon: Addon): vo
 /** Node has `fd` in its key, and takes a negative one for none. */
 function separated(query: NodeQuery, owner: number, addon: Addon): NodeQuery {
   const { fd } = query;
-  const isDescriptor = typeof fd === 'number' && fd >= 0;
-  return { ...query, fd: isDescriptor ? lend(owner, fd, addon) : -1 - owner };
+  return { ...query, fd: isDescriptor(fd) ? lend(owner, fd, addon) : -1 - owner };
 }

@@ -3,7 +3,7 @@
  * none closes one before it has got it. An honest one does neither.
  */
 
-import { isNodeQuery } from '../../channel/node-messages.js';
+import { isDescriptor, isNodeQuery } from '../../channel/node-messages.js';
 
 /** Begins the keys that are not Node's. */
 export const OUR_KEY = 'ballermann ';
@@ -37,7 +37,7 @@ export class NodeSockets {
   }
 
   #ask({ seq, address, port, addressType, fd, index }: Fields): string | undefined {
-    const place = `${address}:${port}:${addressType}:${fd}:${index}`;
+    const place = `${address}:${port}:${addressType}:${isDescriptor(fd) ? fd : 'none'}:${index}`;
     if (this.#places.has(place) || this.#asked.has(seq)) return 'asked again for a socket that it has';
     this.#places.add(place);
     this.#asked.set(seq, place);
