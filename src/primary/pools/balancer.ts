@@ -24,6 +24,7 @@ import type { Route } from '../replicas/message.js';
 import { sendCall, sendCast } from '../replicas/messaging.js';
 import type { ReplicaProcess } from '../replicas/replica-process.js';
 import type { Supervisor } from '../supervision/supervisor.js';
+import type { SupervisorObserver } from '../supervision/supervisor-events.js';
 import type { BalancerEvents } from './balancer-events.js';
 import type { BalancerSettings } from './balancer-options.js';
 import type { BalancerStats } from './balancer-stats.js';
@@ -270,6 +271,21 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
   /** As close(). */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** What a machine tells of its pool: replicas in rotation, and whether a window is open. Cheaper than stats(). @internal */
+  get standing(): Pick<PoolFigures, 'alive' | 'original' | 'paused'> {
+    return {
+      alive: this.#membership.size,
+      original: this.#membership.original,
+      paused: this.#gate.isPaused,
+    };
+  }
+
+  /** Follows the supervisor. @returns what ends that. @internal */
+  follow(observer: SupervisorObserver): () => void {
+    this.#supervisor.observe(observer);
+    return () => this.#supervisor.unobserve(observer);
   }
 
   /** Whether its supervisor has ended: it will never have a replica again. @internal */

@@ -99,16 +99,16 @@ export interface SupervisorEvents {
 
 /** What a pool learns of its supervisor, before any listener of an event does. */
 export interface SupervisorObserver {
-  up(replica: ReplicaProcess): void;
+  up?(replica: ReplicaProcess): void;
   /** An up replica is to be stopped: it gets nothing new. `successor`: who has its place from now on. */
-  leaving(replica: ReplicaProcess, successor: ReplicaProcess | undefined): void;
+  leaving?(replica: ReplicaProcess, successor: ReplicaProcess | undefined): void;
   /** An up replica is blocked now, or no longer is. */
-  turned(replica: ReplicaProcess): void;
-  down(replica: ReplicaProcess): void;
+  turned?(replica: ReplicaProcess): void;
+  down?(replica: ReplicaProcess): void;
   /** resize() or reload() has taken effect: all that are up are meant to serve. Resolves when the pool has them. */
-  renewed(): Promise<void>;
+  renewed?(): Promise<void>;
   /** A reload was asked for. It settles as that does. */
   reloading?(done: Promise<void>): void;
-  /** No replica will come any more. */
-  ended(cause: BallermannError): void;
+  /** No replica will come any more. The supervisor's close() also waits for what it returns, which must not reject. */
+  ended(cause: BallermannError): unknown;
 }

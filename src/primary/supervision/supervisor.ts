@@ -182,7 +182,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
         record.ended(succeeded, performance.now());
       }
     });
-    await Promise.all([...this.#observers].map((observer) => observer.renewed()));
+    await Promise.all([...this.#observers].map((observer) => observer.renewed?.()));
   }
 
   /**
@@ -278,7 +278,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const current = this.#children.staying();
     if (count > current.length) await this.#grow(count - current.length);
     else if (count < current.length) await this.#shrink(count, current.slice(0, count));
-    this.#tell((observer) => observer.renewed());
+    this.#tell((observer) => observer.renewed?.());
   }
 
   /** @param lowest those that stay, if they are up or get ready now. */
@@ -351,7 +351,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (wasUp) {
       child.markStopping();
       this.#watch.remove(replica);
-      this.#tell((observer) => observer.leaving(replica, successor)); // no longer among up(): a refresh leaves it out
+      this.#tell((observer) => observer.leaving?.(replica, successor)); // no longer among up(): a refresh leaves it out
     }
     await stopped;
     if (!replica.killed) return;
@@ -407,7 +407,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (!child.mayBeDebugged) this.#watch.add(replica);
     child.takeOver?.(replica);
     child.takeOver = undefined;
-    this.#tell((observer) => observer.up(replica));
+    this.#tell((observer) => observer.up?.(replica));
     child.attempt.end();
     this.reports.announce('up', {
       id: child.id,
@@ -420,7 +420,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   #setBlocked(replica: ReplicaProcess, blocked: boolean, ms: number): void {
     this.#withChildOf(replica, (child) => {
       replica.blocked = blocked;
-      this.#tell((observer) => observer.turned(replica));
+      this.#tell((observer) => observer.turned?.(replica));
       this.reports.announce(blocked ? 'blocked' : 'unblocked', blockedEvent(child, replica, ms));
     });
   }
@@ -463,7 +463,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     const delay = child.hasBeenUp ? this.#restartDelay(child, exit, left) : undefined;
     if (!isReady) child.attempt.end(child.startFailure(this.name, exit));
     this.#startAgain(child, delay);
-    this.#tell((observer) => observer.down(replica)); // who refreshes now finds the restart under way
+    this.#tell((observer) => observer.down?.(replica)); // who refreshes now finds the restart under way
     this.#note(child, replica, exit, delay !== undefined);
     const { code, signal } = exit;
     this.reports.announce('down', {
@@ -528,8 +528,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     this.#ended = cause;
     if (this.#record.state !== 'failed') this.#record.state = 'closing';
     this.#recycling?.stop();
-    this.#tell((observer) => observer.ended(cause));
-    this.#closing = this.#retire([...this.#children], reason).then(() => {
+    const left = [...this.#observers].map((observer) => observer.ended(cause));
+    this.#closing = Promise.all([this.#retire([...this.#children], reason), ...left]).then(() => {
       for (const end of this.attached) end();
       this.#record.closed();
       supervisors.delete(this);
