@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const src = join(root, 'src');
 
 /** Files whose exports are for users, or for a loader that takes them by another name. */
-const FACES = new Set(['index.ts', 'replica.ts', 'prometheus.ts', 'opentelemetry.ts']);
+const FACES = new Set(['index.ts', 'replica.ts', 'prometheus.ts', 'opentelemetry.ts', 'nats.ts']);
 const COMMANDS = 'cli/commands/'; // src/cli/commands.ts loads them by their names
 
 const DECLARED =

@@ -16,6 +16,8 @@ export const rooms = [
     place: 'opentelemetry.ts',
     owns: '`ballermann/opentelemetry`: spans and metrics of the tracing channels',
   },
+  { place: 'nats.ts', owns: '`ballermann/nats`: pools beyond one machine, over NATS' },
+  { place: 'nats', owns: 'both sides of a pool over NATS: its members, and those who call it' },
   {
     place: 'local',
     owns: 'what the public functions do in this process or thread: primary, replica, worker thread',

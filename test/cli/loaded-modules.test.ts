@@ -10,21 +10,25 @@ import { fixture } from '../support/helpers.js';
 const test = suite('', undefined);
 
 interface Loaded {
+  /** Files of other packages. */
+  readonly packages: string[];
   readonly imported: string[];
   readonly supervised: string[];
   readonly closed: string[];
 }
 
 /** Rooms and faces that are loaded when they are used, and no sooner. (metrics() is synchronous and counts from the start.) */
-const OPTIONAL = /^(?:cli|control|admin|systemd|prometheus|opentelemetry)(?:\/|\.js$|-)/;
+const OPTIONAL = /^(?:cli|control|admin|systemd|prometheus|opentelemetry|nats)(?:\/|\.js$|-)/;
 
-test('import and a plain supervise load nothing of the command line, control, admin, systemd, Prometheus and OpenTelemetry', async () => {
+test('import and a plain supervise load nothing of the command line, control, admin, systemd, Prometheus, OpenTelemetry and NATS', async () => {
   const child = fork(fileURLToPath(fixture('cli/loads.mjs')), [fileURLToPath(fixture('echo.mjs'))]);
   const [[loaded]] = (await Promise.all([once(child, 'message'), once(child, 'exit')])) as [
     [Loaded],
     unknown[],
   ];
-  for (const [when, files] of Object.entries(loaded) as [keyof Loaded, string[]][])
+  const { packages, ...stages } = loaded;
+  assert.equal(packages, [], 'files of other packages');
+  for (const [when, files] of Object.entries(stages) as [keyof typeof stages, string[]][])
     assert.equal(
       files.filter((file) => OPTIONAL.test(file)),
       [],

@@ -1,0 +1,400 @@
+/** The caller's side of calls: each goes to some member, to another one while it is refused, and is looked for where no answer comes. */
+
+import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import { offAbort, onAbort } from '../aborts.js';
+import { badRange } from '../arguments.js';
+import { BallermannError } from '../errors.js';
+import type { CheckedCallOptions } from '../options.js';
+import type { TraceCarrier } from '../tracing.js';
+import { isConnected } from './connection.js';
+import type { FleetView } from './fleet-members.js';
+import { HEARTBEAT } from './presence.js';
+import { askSubject, callSubject, cancelSubject, memberSubject } from './subjects.js';
+import { answerOf, callHeaders, decode, encode } from './wire.js';
+
+/** ms to wait when every member has refused: doubled each time, with jitter. */
+const FIRST_WAIT = 5;
+const LONGEST_WAIT = 100;
+
+/** ms that are left for a try at least. */
+const LAST_TRY = 20;
+
+/** ms without an answer after which a call is looked for. */
+const LOST_AFTER = HEARTBEAT;
+
+/** Bytes of headers at most, which count for the server's max_payload. */
+const HEADERS = 1024;
+
+/** The token of the inbox under which members answer which calls they have. */
+const ASK = '-'; // no number is written so
+
+/** One call, until it is settled. */
+interface Call {
+  readonly data: Uint8Array;
+  readonly serialization: 'json' | 'advanced';
+  readonly idempotent: boolean;
+  readonly carrier: TraceCarrier | undefined;
+  /** performance.now() */
+  readonly until: number;
+  readonly timeout: number;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  timer: NodeJS.Timeout | undefined;
+  signal: AbortSignal | undefined;
+  onAbort: (() => void) | undefined;
+  /** The token of the try that is under way; each try has its own, so that no answer is taken for another's. */
+  token: string | undefined;
+  /** performance.now() of that try. */
+  sentAt: number;
+  /** Whom that try was meant for; undefined: anybody. */
+  member: string | undefined;
+  /** Members that have refused it since it last waited. */
+  refusedBy: Set<string> | undefined;
+  /** Members that do not have the try that is under way. */
+  deniedBy: Set<string> | undefined;
+  /** Why it was refused last. */
+  refusal: Error | undefined;
+  wait: number;
+  /** For the error: whether it waits for the end of a window. */
+  isHeld: boolean;
+}
+
+export class FleetCalls {
+  readonly #nc: NatsConnection;
+  readonly #pool: string;
+  readonly #view: FleetView;
+  readonly #inbox: string;
+  readonly #subscription: Subscription;
+  /** By the token of the try. */
+  readonly #tries = new Map<string, Call>();
+  /** Those that wait for another try. */
+  readonly #waiting = new Set<Call>();
+  #next = 0;
+  #spoken: 'json' | 'advanced' = 'json';
+  /** performance.now() */
+  #lookAt = 0;
+  #watch: NodeJS.Timeout | undefined;
+  #closed: BallermannError | undefined;
+
+  /** Loses no time over each call: one subscription takes the answers of all, in the order in which members gave them. */
+  constructor(nc: NatsConnection, pool: string, view: FleetView) {
+    this.#nc = nc;
+    this.#pool = pool;
+    this.#view = view;
+    this.#inbox = createInbox();
+    this.#subscription = nc.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#hear(message);
+      },
+    });
+    view.onGone(() => this.#judge());
+    void nc.closed().then(() => this.close(disconnected(pool, 'the connection to NATS is closed')));
+  }
+
+  /** @throws TypeError, RangeError for what cannot travel. */
+  call(
+    message: unknown,
+    { timeout, signal, idempotent }: CheckedCallOptions,
+    carrier: TraceCarrier | undefined,
+  ): Promise<unknown> {
+    if (this.#closed !== undefined) throw this.#closed;
+    if (this.#nc.isClosed()) throw disconnected(this.#pool, 'the connection to NATS is closed');
+    const serialization = this.#serialization();
+    const data = encode(message, serialization);
+    const most = this.#nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
+    if (data.length + HEADERS > most)
+      throw badRange(
+        'message',
+        `at most ${most - HEADERS} bytes long when serialized: the server takes no more`,
+        data.length,
+      );
+    return new Promise((resolve, reject) => {
+      const call: Call = {
+        data,
+        serialization,
+        idempotent,
+        carrier,
+        until: performance.now() + timeout,
+        timeout,
+        resolve,
+        reject,
+        timer: undefined,
+        signal,
+        onAbort: undefined,
+        token: undefined,
+        sentAt: 0,
+        member: undefined,
+        refusedBy: undefined,
+        deniedBy: undefined,
+        refusal: undefined,
+        wait: FIRST_WAIT,
+        isHeld: false,
+      };
+      call.timer = setTimeout(() => this.#expire(call), timeout);
+      if (signal !== undefined) {
+        call.onAbort = () => this.#abort(call, signal);
+        onAbort(signal, call.onAbort);
+      }
+      if (this.#view.windowOpen) this.#hold(call);
+      else this.#send(call, undefined, timeout);
+    });
+  }
+
+  /** The members'. Looked up now and then: there may be hundreds of them. */
+  #serialization(): 'json' | 'advanced' {
+    const now = performance.now();
+    if (now >= this.#lookAt) {
+      const serialization = this.#view.members()[0]?.serialization;
+      this.#lookAt = serialization === undefined ? 0 : now + HEARTBEAT;
+      this.#spoken = serialization ?? 'json';
+    }
+    return this.#spoken;
+  }
+
+  /** Rejects what is under way. Idempotent. */
+  close(reason: BallermannError): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = reason;
+    for (const call of [...this.#tries.values(), ...this.#waiting]) {
+      this.#cancel(call);
+      this.#settle(call)?.reject(reason);
+    }
+    clearInterval(this.#watch);
+    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+  }
+
+  #send(call: Call, member: string | undefined, left = call.until - performance.now()): void {
+    const token = (this.#next++).toString(36);
+    const subject = member === undefined ? callSubject(this.#pool) : memberSubject(this.#pool, member);
+    const { idempotent, serialization, carrier } = call;
+    const headers = callHeaders({ timeout: left, idempotent, serialization, carrier });
+    const reply = `${this.#inbox}.${token}`;
+    this.#waiting.delete(call);
+    call.token = token;
+    call.member = member;
+    call.sentAt = performance.now();
+    call.deniedBy = undefined;
+    call.isHeld = false;
+    this.#tries.set(token, call);
+    try {
+      this.#nc.publish(subject, call.data, headers === undefined ? { reply } : { reply, headers });
+    } catch (cause) {
+      this.#settle(call)?.reject(disconnected(this.#pool, 'the connection to NATS is closed', cause));
+      return;
+    }
+    this.#watch ??= setInterval(() => this.#lookForLost(), LOST_AFTER / 4).unref();
+  }
+
+  #hear(message: Msg): void {
+    const token = message.subject.slice(this.#inbox.length + 1);
+    if (token === ASK) {
+      this.#hearWhatIsThere(message);
+      return;
+    }
+    const call = this.#tries.get(token);
+    if (call === undefined) return; // settled, or of an earlier try
+    const answer = answerOf(message);
+    switch (answer.kind) {
+      case 'result':
+        this.#resolve(call, answer.data);
+        return;
+      case 'failed':
+        this.#settle(call)?.reject(answer.error);
+        return;
+      case 'refused':
+        call.refusal = answer.error;
+        this.#tryAnother(call, answer.member);
+        return;
+      case 'nobody':
+        if (call.member !== undefined) this.#tryAnother(call, call.member);
+        else if (this.#view.windowOpen) this.#hold(call);
+        // Members that the heartbeats show are connecting again: they are waited for until they lapse.
+        else if (this.#view.members().length > 0) this.#tryLater(call);
+        else this.#settle(call)?.reject(disconnected(this.#pool, 'no machine serves it'));
+    }
+  }
+
+  #resolve(call: Call, data: Uint8Array): void {
+    let value: unknown;
+    try {
+      value = decode(data, call.serialization);
+    } catch (cause) {
+      const error = new BallermannError('ERR_PROTOCOL', 'the reply cannot be decoded', { cause });
+      this.#settle(call)?.reject(error);
+      return;
+    }
+    this.#settle(call)?.resolve(value);
+  }
+
+  #tryAnother(call: Call, refusedBy: string): void {
+    this.#forgetTry(call);
+    call.refusedBy ??= new Set();
+    call.refusedBy.add(refusedBy);
+    const left = this.#view.members().filter(({ id }) => !call.refusedBy?.has(id));
+    const able = left.filter(({ alive, paused }) => alive > 0 && !paused);
+    const among = able.length > 0 ? able : left;
+    const next = among[Math.floor(Math.random() * among.length)];
+    if (this.#view.windowOpen) this.#hold(call);
+    else if (next === undefined) this.#tryLater(call);
+    else this.#send(call, next.id);
+  }
+
+  #tryLater(call: Call): void {
+    this.#forgetTry(call);
+    this.#waiting.add(call);
+    const wait = call.wait * (0.5 + Math.random() / 2);
+    call.wait = Math.min(call.wait * 2, LONGEST_WAIT);
+    // A last try that nobody waits for could only make it uncertain whether the call has run.
+    if (performance.now() + wait + LAST_TRY > call.until) return;
+    setTimeout(() => this.#again(call), wait);
+  }
+
+  /** Until the window has ended. */
+  #hold(call: Call): void {
+    this.#forgetTry(call);
+    this.#waiting.add(call);
+    call.isHeld = true;
+    this.#view.windowEnded(NEVER).then(
+      () => this.#again(call),
+      () => this.#tryLater(call),
+    );
+  }
+
+  #again(call: Call): void {
+    if (!this.#waiting.has(call)) return;
+    call.refusedBy = undefined;
+    if (this.#view.windowOpen) this.#hold(call);
+    else this.#send(call, undefined);
+  }
+
+  #forgetTry(call: Call): void {
+    if (call.token !== undefined) this.#tries.delete(call.token);
+    call.token = undefined;
+  }
+
+  /** @returns whom to tell; undefined where that is done. */
+  #settle(call: Call): Pick<Call, 'resolve' | 'reject'> | undefined {
+    const isWaiting = this.#waiting.delete(call);
+    if (call.token === undefined && !isWaiting) return undefined;
+    this.#forgetTry(call);
+    clearTimeout(call.timer);
+    if (call.signal !== undefined && call.onAbort !== undefined) offAbort(call.signal, call.onAbort);
+    if (this.#tries.size === 0 && this.#waiting.size === 0) {
+      clearInterval(this.#watch);
+      this.#watch = undefined;
+    }
+    return call;
+  }
+
+  #abort(call: Call, signal: AbortSignal): void {
+    this.#cancel(call);
+    this.#settle(call)?.reject(signal.reason);
+  }
+
+  /** At whichever member has it. */
+  #cancel({ token }: Call): void {
+    if (token === undefined || this.#nc.isClosed()) return;
+    this.#nc.publish(cancelSubject(this.#pool), `${this.#inbox}.${token}`);
+  }
+
+  #expire(call: Call): void {
+    const { timeout, token, refusal, isHeld } = call;
+    const code = refusal instanceof BallermannError && token === undefined ? refusal.code : undefined;
+    const late = `no answer to the call to the fleet's pool '${this.#pool}' within ${timeout} ms`;
+    const settled = this.#settle(call);
+    if (isHeld || code === 'ERR_PAUSED') {
+      settled?.reject(new BallermannError('ERR_TIMEOUT', `${late}: a maintenance window held it`));
+    } else if (code !== undefined) {
+      const text = `every machine has refused the call for ${timeout} ms: ${refusal?.message}`;
+      const overload = code === 'ERR_OVERLOAD';
+      settled?.reject(
+        new BallermannError(overload ? 'ERR_OVERLOAD' : 'ERR_DISCONNECTED', text, { cause: refusal }),
+      );
+    } else {
+      const where = token === undefined ? 'it waited for a machine' : 'it was sent, and may be running';
+      settled?.reject(new BallermannError('ERR_TIMEOUT', `${late}: ${where}`));
+    }
+  }
+
+  /**
+   * Asks every member which of the calls it has that have no answer for long. A member hears a call that it was sent before it
+   * hears this question, since both come from one connection; and what it has answered by then comes here before its answer to
+   * this question, for the same reason. So a member that does not name a call here will never answer it. Once that holds for
+   * every member that is there, nobody has it: it was lost with a machine or on its way. A member that is silent is waited
+   * for until its heartbeat lapses.
+   */
+  #lookForLost(): void {
+    if (!isConnected(this.#nc)) return;
+    const old = performance.now() - LOST_AFTER;
+    const late = [...this.#tries.values()].filter(({ sentAt }) => sentAt <= old);
+    if (late.length === 0) return;
+    this.#judge();
+    for (let at = 0; at < late.length; at += ASKED_AT_ONCE) {
+      const ids = late
+        .slice(at, at + ASKED_AT_ONCE)
+        .filter(({ token }) => token !== undefined)
+        .map(({ token }) => `${this.#inbox}.${token}`);
+      this.#asked.set(String(this.#asks), ids);
+      this.#nc.publish(askSubject(this.#pool), JSON.stringify({ n: this.#asks++, ids }), {
+        reply: `${this.#inbox}.${ASK}`,
+      });
+    }
+    for (const n of this.#asked.keys()) if (Number(n) < this.#asks - REMEMBERED) this.#asked.delete(n);
+  }
+
+  readonly #asked = new Map<string, readonly string[]>();
+  #asks = 0;
+
+  #hearWhatIsThere({ data, headers }: Msg): void {
+    if (headers !== undefined && data.length === 0) {
+      this.#judge(); // there is nobody
+      return;
+    }
+    let answer: { readonly n: number; readonly member: string; readonly has: readonly string[] };
+    try {
+      answer = JSON.parse(Buffer.from(data).toString());
+    } catch {
+      return; // of somebody else
+    }
+    const has = new Set(answer.has);
+    for (const id of this.#asked.get(String(answer.n)) ?? []) {
+      const call = this.#tries.get(id.slice(this.#inbox.length + 1));
+      if (call === undefined || has.has(id)) continue;
+      call.deniedBy ??= new Set();
+      call.deniedBy.add(answer.member);
+    }
+    this.#judge();
+  }
+
+  #judge(): void {
+    const old = performance.now() - LOST_AFTER;
+    const members = this.#view.members();
+    for (const call of [...this.#tries.values()]) {
+      if (call.sentAt > old || !members.every(({ id }) => call.deniedBy?.has(id))) continue;
+      if (call.idempotent)
+        this.#tryLater(call); // what an earlier try still answers is nobody's
+      else this.#settle(call)?.reject(lost(this.#pool));
+    }
+  }
+}
+
+/** Ids in one question: it stays far below what a server takes. */
+const ASKED_AT_ONCE = 4096;
+/** Questions whose answers still count. */
+const REMEMBERED = 1024;
+
+/** Its calls are settled by their own means. */
+const NEVER = new AbortController().signal;
+
+function disconnected(pool: string, why: string, cause?: unknown): BallermannError {
+  return new BallermannError('ERR_DISCONNECTED', `the fleet's pool '${pool}' cannot be reached: ${why}`, {
+    cause,
+  });
+}
+
+function lost(pool: string): BallermannError {
+  const text =
+    `the call to the fleet's pool '${pool}' was lost: the machine that had it is gone, or it never arrived; ` +
+    'it may have run. Pass idempotent: true for calls that may run twice';
+  return new BallermannError('ERR_REPLICA_DIED', text);
+}

@@ -1,0 +1,189 @@
+/** The caller's side of who is there: the members of a fleet as their heartbeats show them, and whether a window is open. */
+
+import type { KV } from '@nats-io/kv';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { unlessAborted } from '../aborts.js';
+import { entriesOf, keySubject, openBucket, unreachable, within } from './buckets.js';
+import { isConnected, onReconnect } from './connection.js';
+import { MEMBERS, memberKey, WINDOWS } from './keys.js';
+import { HEARTBEAT, type HeartbeatData, LAPSE, type MemberState } from './presence.js';
+import { LEASE, WindowNews } from './window-news.js';
+
+/** A machine's pool that serves the fleet, as its last heartbeat showed it. */
+export interface Member extends MemberState {
+  readonly id: string;
+}
+
+export interface FleetView {
+  /** Those whose heartbeat has not lapsed, in the order of their ids. */
+  members(): readonly Member[];
+  /** Whether a window over the fleet is open. */
+  readonly windowOpen: boolean;
+  /** Resolves when no window is open; at once where none is. Rejects with the signal's reason. */
+  windowEnded(signal: AbortSignal): Promise<void>;
+  /** Called with the id of a member that left or whose heartbeat lapsed. @returns what takes it back. */
+  onGone(listener: (id: string) => void): () => void;
+  /** Resolves once the members that were there are known. @throws BallermannError ERR_DISCONNECTED. */
+  readonly ready: Promise<void>;
+  close(): void;
+}
+
+interface Seen {
+  member: Member;
+  lapse: number;
+  beat: number;
+  /** performance.now() */
+  lapsesAt: number;
+}
+
+/** ms that a timer may be late before the process counts as one that was suspended: the others may have beaten meanwhile. */
+const SUSPENDED = 250;
+
+export class Fleet implements FleetView {
+  readonly ready: Promise<void>;
+  readonly #nc: NatsConnection;
+  readonly #pool: string;
+  readonly #subscription: Subscription;
+  readonly #offReconnect: () => void;
+  readonly #gone = new Set<(id: string) => void>();
+  readonly #seen = new Map<string, Seen>();
+  /** The last heartbeats of those who have lapsed, which stay in the bucket for some time. */
+  readonly #lapsed = new Map<string, number>();
+  #kvs: { readonly members: KV; readonly windows: KV } | undefined;
+  #news: WindowNews | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #dueAt = Number.POSITIVE_INFINITY;
+  #closed = false;
+
+  /** Listens from the start, so that whoever comes while those who are there are read is not missed. */
+  constructor(nc: NatsConnection, pool: string) {
+    this.#nc = nc;
+    this.#pool = pool;
+    this.#subscription = nc.subscribe(keySubject(MEMBERS, memberKey(pool, '*')), {
+      callback: (_, message) => this.#hear(message),
+    });
+    this.#offReconnect = onReconnect(nc, () => this.#reconnected());
+    this.ready = this.#start();
+    this.ready.catch(() => {}); // whoever asks learns it
+    void nc.closed().then(() => this.close()); // its timers would keep the process alive
+  }
+
+  members(): readonly Member[] {
+    return [...this.#seen.values()].map(({ member }) => member).sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  get windowOpen(): boolean {
+    return this.#news?.current !== undefined;
+  }
+
+  async windowEnded(signal: AbortSignal): Promise<void> {
+    await unlessAborted(signal, this.#news?.ended() ?? Promise.resolve());
+  }
+
+  onGone(listener: (id: string) => void): () => void {
+    this.#gone.add(listener);
+    return () => this.#gone.delete(listener);
+  }
+
+  /** For the coordinator, once `ready` has resolved. */
+  get windows(): { readonly kv: KV; readonly news: WindowNews } {
+    return { kv: this.#kvs?.windows as KV, news: this.#news as WindowNews };
+  }
+
+  /** Reads who is there now, those included whose heartbeats have not been heard here. Forgets nobody. */
+  async list(): Promise<void> {
+    const { members } = this.#kvs ?? {};
+    if (members === undefined) return;
+    const entries = await within(entriesOf(members, memberKey(this.#pool, '*')));
+    const stored = new Set<string>();
+    for (const { key, value } of entries) {
+      const id = key.slice(key.lastIndexOf('.') + 1);
+      stored.add(id);
+      if (!this.#seen.has(id)) this.#see(id, value);
+    }
+    for (const id of this.#lapsed.keys()) if (!stored.has(id)) this.#lapsed.delete(id);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#offReconnect();
+    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+    clearTimeout(this.#timer);
+    this.#news?.close();
+    this.#gone.clear();
+  }
+
+  async #start(): Promise<void> {
+    const members = await openBucket(this.#nc, MEMBERS, LAPSE * HEARTBEAT);
+    const windows = await openBucket(this.#nc, WINDOWS, LEASE);
+    try {
+      this.#kvs = { members, windows };
+      await this.list();
+      this.#news = await WindowNews.follow(this.#nc, windows, this.#pool);
+      if (this.#closed) this.#news.close();
+    } catch (cause) {
+      throw unreachable(`the members of pool '${this.#pool}' cannot be read`, cause);
+    }
+  }
+
+  /** What is put into the bucket is published under its key's subject: no consumer in the server is needed to hear it. */
+  #hear(message: Msg): void {
+    const id = message.subject.slice(message.subject.lastIndexOf('.') + 1);
+    if (message.headers?.get('KV-Operation')) this.#lose(id);
+    else this.#see(id, message.data);
+  }
+
+  #see(id: string, value: Uint8Array): void {
+    if (this.#closed) return;
+    let data: HeartbeatData;
+    try {
+      data = JSON.parse(Buffer.from(value).toString());
+    } catch {
+      return; // of somebody else
+    }
+    const { lapse, beat, ...state } = data;
+    if (beat <= (this.#lapsed.get(id) ?? 0)) return;
+    this.#lapsed.delete(id);
+    this.#seen.set(id, { member: { id, ...state }, lapse, beat, lapsesAt: performance.now() + lapse });
+    this.#schedule();
+  }
+
+  #lose(id: string): void {
+    if (!this.#seen.delete(id)) return;
+    for (const listener of [...this.#gone]) listener(id);
+  }
+
+  #schedule(): void {
+    const next = Math.min(...[...this.#seen.values()].map(({ lapsesAt }) => lapsesAt));
+    if (this.#closed || next >= this.#dueAt || next === Number.POSITIVE_INFINITY) return;
+    clearTimeout(this.#timer);
+    this.#dueAt = next;
+    this.#timer = setTimeout(() => this.#sweep(), Math.max(next - performance.now(), 1));
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    const late = now - this.#dueAt;
+    this.#dueAt = Number.POSITIVE_INFINITY;
+    // Whoever hears nobody cannot say that they are gone: the connection is down, or this process was suspended.
+    if (!isConnected(this.#nc) || late > SUSPENDED) this.#renewAll();
+    else {
+      for (const [id, { lapsesAt, beat }] of this.#seen) {
+        if (lapsesAt > now) continue;
+        this.#lapsed.set(id, beat);
+        this.#lose(id);
+      }
+    }
+    this.#schedule();
+  }
+
+  #renewAll(): void {
+    const now = performance.now();
+    for (const seen of this.#seen.values()) seen.lapsesAt = now + seen.lapse;
+  }
+
+  #reconnected(): void {
+    this.#renewAll();
+    this.list().catch(() => {}); // their next heartbeats show them
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The member's side of a window over the fleet: holds the local pool closed while one is open, and acknowledges once nothing
+ * that goes through the pool is running there.
+ *
+ * A coordinator cannot miss a member that works. It takes the key, and then reads who is there; a member stores its first
+ * heartbeat, and then reads the key. Both buckets are read where they are written, so at least one sees the other: the
+ * coordinator waits for the member, or the member is closed from its start. The same holds for one that had lapsed (its
+ * process was suspended, or the server out of reach): it refuses calls until it has stored a heartbeat and read the key
+ * again.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { onAbort } from '../aborts.js';
+import { MAX_TIMER } from '../arguments.js';
+import { primary } from '../local/primary.js';
+import type { Balancer } from '../primary/pools/balancer.js';
+import { openBucket, unreachable } from './buckets.js';
+import { acknowledgementSubject, WINDOWS } from './keys.js';
+import type { Presence } from './presence.js';
+import { LEASE, type OpenWindow, WindowNews } from './window-news.js';
+
+export interface WindowFollower {
+  /**
+   * Whether calls of the fleet must not be begun now: a window over the fleet is open, or one may be (the member is not
+   * current, or has not looked again since). Ask it at each call: it looks at the clock.
+   */
+  readonly isOpen: boolean;
+  /** Follows no further windows. Resolves when the one that is open has ended. */
+  leave(): Promise<void>;
+}
+
+/** What a member says when nothing runs in it any more. */
+export interface Acknowledgement {
+  readonly member: string;
+  /** The window's id. */
+  readonly id: string;
+}
+
+/** ms between two attempts at what failed. */
+const AGAIN = 100;
+
+/**
+ * Resolves once it knows whether a window is open, and the pool is paused if so.
+ * @param presence announced before: see above for the order.
+ * @throws BallermannError ERR_DISCONNECTED.
+ */
+export async function followWindows(
+  nc: NatsConnection,
+  balancer: Balancer,
+  presence: Presence,
+): Promise<WindowFollower> {
+  const kv = await openBucket(nc, WINDOWS, LEASE);
+  const { returns } = presence;
+  const news = await WindowNews.follow(nc, kv, balancer.name).catch((cause) => {
+    throw unreachable(`whether a window of pool '${balancer.name}' is open is not known`, cause);
+  });
+  return new Follower(nc, balancer, presence, news, returns);
+}
+
+/** The local pool, closed for one window of the fleet. */
+interface Hold {
+  readonly id: string;
+  readonly ended: AbortController;
+  /** Whether nothing runs that goes through the pool. */
+  quiet: boolean;
+  /** Resolves when the pool is left to itself again. */
+  over: Promise<void>;
+}
+
+class Follower implements WindowFollower {
+  readonly #nc: NatsConnection;
+  readonly #balancer: Balancer;
+  readonly #presence: Presence;
+  readonly #news: WindowNews;
+  readonly #offReturn: () => void;
+  /** The member's returns that the key has been read after. */
+  #lookedAfter: number;
+  #looking = false;
+  #hold: Hold | undefined;
+  #leaving = false;
+
+  constructor(
+    nc: NatsConnection,
+    balancer: Balancer,
+    presence: Presence,
+    news: WindowNews,
+    lookedAfter: number,
+  ) {
+    this.#nc = nc;
+    this.#balancer = balancer;
+    this.#presence = presence;
+    this.#news = news;
+    this.#lookedAfter = lookedAfter;
+    news.on({ changed: (window) => this.#change(window), renewed: () => this.#acknowledge() });
+    this.#offReturn = presence.onReturn(() => void this.#lookAgain());
+    if (presence.returns !== lookedAfter) void this.#lookAgain();
+    if (news.current !== undefined) this.#change(news.current);
+  }
+
+  get isOpen(): boolean {
+    return (
+      this.#news.current !== undefined ||
+      !this.#presence.isCurrent ||
+      this.#presence.returns !== this.#lookedAfter
+    );
+  }
+
+  async leave(): Promise<void> {
+    this.#leaving = true;
+    this.#offReturn();
+    await this.#hold?.over;
+    this.#news.close();
+  }
+
+  #change(window: OpenWindow | undefined): void {
+    const before = this.#hold;
+    this.#hold = undefined;
+    if (window !== undefined && !this.#leaving) this.#hold = this.#close(window.id);
+    before?.ended.abort(); // last, so that the new window is the next in the queue of the pool
+  }
+
+  #close(id: string): Hold {
+    const hold: Hold = { id, ended: new AbortController(), quiet: false, over: Promise.resolve() };
+    hold.over = this.#keepClosed(hold);
+    return hold;
+  }
+
+  /**
+   * For as long as the window is open, whatever fails meanwhile: a wait that failed is begun again, and acknowledged only
+   * once it has succeeded.
+   */
+  async #keepClosed(hold: Hold): Promise<void> {
+    const { signal } = hold.ended;
+    while (!signal.aborted) {
+      await this.#balancer
+        .applyWithin(
+          async () => {
+            hold.quiet = true;
+            this.#acknowledge();
+            await new Promise<void>((resolve) => onAbort(signal, resolve));
+          },
+          (pid) => primary.ping(pid, { timeout: MAX_TIMER, signal }), // how long is the coordinator's to say
+          { signal },
+        )
+        .catch(() => {});
+      hold.quiet = false;
+      if (!signal.aborted) await sleep(AGAIN, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** Each time that the window is renewed, so that none is lost for good. */
+  #acknowledge(): void {
+    if (this.#hold?.quiet !== true || this.#nc.isClosed()) return;
+    const acknowledgement: Acknowledgement = { member: this.#presence.id, id: this.#hold.id };
+    this.#nc.publish(acknowledgementSubject(this.#balancer.name), JSON.stringify(acknowledgement));
+  }
+
+  async #lookAgain(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    while (this.#presence.returns !== this.#lookedAfter && !this.#leaving) {
+      const { returns } = this.#presence;
+      try {
+        await this.#news.look();
+        this.#lookedAfter = returns;
+      } catch {
+        await sleep(AGAIN);
+      }
+    }
+    this.#looking = false;
+  }
+}

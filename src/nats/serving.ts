@@ -1,0 +1,209 @@
+/** The calls that a member takes from the fleet: refused before they begin, or given to its pool and answered once. */
+
+import { hostname } from 'node:os';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { Codec } from '../channel/codec.js';
+import { deferred } from '../deferred.js';
+import { BallermannError } from '../errors.js';
+import type { Balancer } from '../primary/pools/balancer.js';
+import type { Caller, Message } from '../primary/replicas/message.js';
+import { send } from '../primary/replicas/messaging.js';
+import { within } from './buckets.js';
+import type { MemberState } from './presence.js';
+import { askSubject, callSubject, cancelSubject, memberSubject, QUEUE } from './subjects.js';
+import { type CallMeta, callMeta, decode, encode, errorMessage } from './wire.js';
+
+export interface ServingOptions {
+  /** Calls that are begun and unanswered at most; undefined: PER_REPLICA for each replica in rotation. */
+  readonly maxUnfinished: number | undefined;
+}
+
+const PER_REPLICA = 1024;
+
+const HERE = `on ${hostname()}`;
+
+/** The local pool says so of a call that it has not begun, or that may run twice. */
+const NOT_BEGUN: ReadonlySet<string> = new Set(['ERR_OVERLOAD', 'ERR_DISCONNECTED', 'ERR_CLOSED']);
+
+/** What `$SRV.STATS` tells. */
+export interface Tally {
+  requests: number;
+  errors: number;
+  lastError: string;
+  /** ms */
+  processing: number;
+}
+
+export class Serving {
+  readonly tally: Tally = { requests: 0, errors: 0, lastError: '', processing: 0 };
+  readonly #nc: NatsConnection;
+  readonly #balancer: Balancer;
+  readonly #id: string;
+  readonly #options: ServingOptions;
+  readonly #isHeld: () => boolean;
+  /** By reply subject, which is the id of a try. */
+  readonly #unfinished = new Map<string, Message>();
+  readonly #calls: Subscription[];
+  readonly #others: Subscription[];
+  #leaving = false;
+  readonly #idle = deferred();
+
+  /** @param isHeld whether a window over the fleet is, or may be, open. */
+  constructor(
+    nc: NatsConnection,
+    balancer: Balancer,
+    id: string,
+    options: ServingOptions,
+    isHeld: () => boolean,
+  ) {
+    this.#nc = nc;
+    this.#balancer = balancer;
+    this.#id = id;
+    this.#options = options;
+    this.#isHeld = isHeld;
+    const { name } = balancer;
+    const on = (subject: string, act: (message: Msg) => void, queue?: string): Subscription =>
+      nc.subscribe(subject, {
+        ...(queue !== undefined && { queue }),
+        callback: (error, message) => {
+          if (error === null) act(message);
+        },
+      });
+    this.#others = [
+      on(cancelSubject(name), (message) => this.#cancel(message)),
+      on(askSubject(name), (message) => this.#tellWhatIsHere(message)),
+    ];
+    const take = (message: Msg): void => this.#take(message);
+    this.#calls = [on(memberSubject(name, id), take), on(callSubject(name), take, QUEUE)];
+  }
+
+  state(): MemberState {
+    const { standing, route } = this.#balancer;
+    return {
+      ...standing,
+      paused: standing.paused || this.#isHeld(),
+      unfinished: this.#unfinished.size,
+      host: hostname(),
+      pid: process.pid,
+      serialization: route.codec.serialization,
+    };
+  }
+
+  /**
+   * Takes no more calls, and resolves when those that were begun are answered. The server is told first; what it had sent
+   * before it knew still comes in, is refused, and so goes to another member.
+   */
+  async leave(): Promise<void> {
+    this.#leaving = true;
+    // A drained subscription hears what is on its way, and no more. Whether handlers are done is not its matter.
+    await this.#settle(Promise.all(this.#calls.map((subscription) => subscription.drain())));
+    if (this.#unfinished.size > 0) await Promise.race([this.#idle.promise, this.#nc.closed()]);
+    await this.#settle(this.#nc.isClosed() ? Promise.resolve() : this.#nc.flush());
+    for (const one of this.#others) if (!one.isClosed()) one.unsubscribe();
+  }
+
+  /** The server may be out of reach: then nothing comes from it either. */
+  async #settle(task: Promise<unknown>): Promise<void> {
+    await within(task).catch(() => {});
+  }
+
+  #take(request: Msg): void {
+    const { reply } = request;
+    if (!reply || this.#unfinished.has(reply)) return; // nobody could be answered
+    this.tally.requests++;
+    const refusal = this.#refusal();
+    if (refusal !== undefined) this.#fail(reply, refusal, true);
+    else this.#begin(request, reply, callMeta(request));
+  }
+
+  #refusal(): BallermannError | undefined {
+    const { name, standing } = this.#balancer;
+    const { alive, paused } = standing;
+    const at = HERE;
+    if (this.#leaving) return new BallermannError('ERR_CLOSED', `pool '${name}' ${at} is leaving the fleet`);
+    if (paused || this.#isHeld())
+      return new BallermannError('ERR_PAUSED', `pool '${name}' ${at} is paused by a maintenance window`);
+    if (alive === 0) return new BallermannError('ERR_DISCONNECTED', `pool '${name}' ${at} has no replica`);
+    const { maxUnfinished = alive * PER_REPLICA } = this.#options;
+    if (this.#unfinished.size < maxUnfinished) return undefined;
+    const text = `pool '${name}' ${at} is full: it has ${maxUnfinished} unfinished calls of the fleet`;
+    return new BallermannError('ERR_OVERLOAD', text);
+  }
+
+  #begin(request: Msg, reply: string, { serialization, timeout, idempotent, carrier }: CallMeta): void {
+    const began = performance.now();
+    const end = (): void => {
+      this.tally.processing += performance.now() - began;
+      this.#unfinished.delete(reply);
+      if (this.#leaving && this.#unfinished.size === 0) this.#idle.resolve();
+    };
+    const caller: Caller = {
+      resolve: (value: unknown, codec: Codec) => {
+        end();
+        try {
+          this.#answer(reply, encode(codec.decode(value), serialization));
+        } catch (cause) {
+          const text = `the reply of pool '${this.#balancer.name}' cannot travel: ${(cause as Error).message}`;
+          this.#fail(reply, new BallermannError('ERR_REMOTE', text, { cause }));
+        }
+      },
+      reject: (error) => {
+        end();
+        this.#fail(reply, error);
+      },
+    };
+    try {
+      const options = { timeout, idempotent, signal: undefined, trace: carrier && { carrier } };
+      const value = decode(request.data, serialization);
+      // The caller's side is what is traced: a replica's handler follows from that directly.
+      const message = send('call', this.#balancer.route, value, caller, options);
+      if (!message.settled) this.#unfinished.set(reply, message);
+    } catch (error) {
+      this.#fail(reply, error);
+    }
+  }
+
+  #fail(reply: string, error: unknown, refused = isRefusal(error)): void {
+    if (error === CANCELLED) return;
+    if (!refused) {
+      this.tally.errors++;
+      this.tally.lastError = String((error as Error)?.message);
+    }
+    const { headers, data } = errorMessage(error, refused ? this.#id : undefined);
+    try {
+      this.#answer(reply, data, headers);
+    } catch {
+      // The connection is closed: nobody is there to be told.
+    }
+  }
+
+  #answer(reply: string, data: Uint8Array, headers?: ReturnType<typeof errorMessage>['headers']): void {
+    this.#nc.publish(reply, data, headers && { headers });
+  }
+
+  #cancel({ data }: Msg): void {
+    this.#unfinished.get(Buffer.from(data).toString())?.cancel(CANCELLED);
+  }
+
+  /**
+   * Answers which of the calls it has. The answer and the answers of calls go out on one connection, in this order: what it
+   * does not name, and had, the caller has heard the end of.
+   */
+  #tellWhatIsHere({ data, reply }: Msg): void {
+    if (!reply) return;
+    try {
+      const { n, ids } = JSON.parse(Buffer.from(data).toString()) as { n: number; ids: string[] };
+      const has = ids.filter((id) => this.#unfinished.has(id));
+      this.#answer(reply, Buffer.from(JSON.stringify({ n, member: this.#id, has })));
+    } catch {
+      // Of somebody else, or the connection is closed.
+    }
+  }
+}
+
+/** The caller has gone: it is told nothing. */
+const CANCELLED = new Error('the caller has gone');
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof BallermannError && NOT_BEGUN.has(error.code);
+}

@@ -1,0 +1,92 @@
+/** What happens to calls when the nats-server is killed, silent, refuses, asks for a token or for TLS, or has no JetStream. */
+
+import { connect } from '@nats-io/transport-node';
+import { balance } from 'ballermann';
+import { fleetPool, join } from 'ballermann/nats';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { rejects, start, until } from '../support/helpers.js';
+import { Fleet, Outcomes } from '../support/machines.js';
+import { certificate, isMissing, NatsServer } from '../support/nats.js';
+
+const it = suite('faults of the server');
+const test = isMissing ? it.skip : it;
+
+test('the server is killed under load and comes back with its store: no idempotent call is lost, others are typed', async () => {
+  await using fleet = await Fleet.start();
+  const idempotent = new Outcomes();
+  const others = new Outcomes();
+  const loads = [
+    idempotent.load(fleet, { idempotent: true, ms: 10, timeout: 20_000 }),
+    others.load(fleet, { idempotent: false, ms: 10, timeout: 20_000 }),
+  ];
+  for (let i = 0; i < 2; i++) {
+    const before = fleet.diary.length;
+    await until(() => fleet.diary.length > before + 100, 'calls by this server');
+    await fleet.server.restart();
+  }
+  const before = fleet.diary.length;
+  await until(() => fleet.diary.length > before + 100, 'calls by the last server');
+  await Promise.all(loads.map((load) => load.end()));
+  assert.equal([...idempotent.counts.keys()], ['done'], idempotent.show);
+  assert.equal(
+    [...others.counts.keys()].filter(
+      (how) => !['done', 'ERR_REPLICA_DIED', 'ERR_DISCONNECTED'].includes(how),
+    ),
+    [],
+    others.show,
+  );
+  await fleet.sees(3);
+});
+
+test('the server is silent (suspended): calls end at their time limit, and go on when it does', async () => {
+  await using fleet = await Fleet.start({ machines: 1 });
+  fleet.server.suspend();
+  await rejects(fleet.pool.call(fleet.work(), { timeout: 300 }), 'ERR_TIMEOUT');
+  fleet.server.resume();
+  await fleet.pool.call(fleet.work());
+});
+
+test('a server with a token and TLS serves whoever has both', async () => {
+  const connection = { token: 'right', tls: { caFile: certificate } };
+  await using fleet = await Fleet.start({ machines: 1, server: { token: 'right', tls: true }, connection });
+  await fleet.pool.call(fleet.work());
+  await fleet.pool.applyWithin(() => {});
+});
+
+test('a server that forbids the subjects of calls: the call is rejected as lost, before its time limit', async () => {
+  const permissions = { publish: { deny: 'ballermann.call.>' } };
+  const users = [
+    { user: 'all', password: 'a' },
+    { user: 'some', password: 's', permissions },
+  ];
+  const server = { config: { authorization: { users } } };
+  await using fleet = await Fleet.start({ machines: 1, server, connection: { user: 'all', pass: 'a' } });
+  const nc = await connect({ servers: fleet.server.url, user: 'some', pass: 's' });
+  await rejects(fleetPool(nc, 'work').call(fleet.work(), { timeout: 20_000 }), 'ERR_REPLICA_DIED');
+  assert.equal(fleet.diary, []);
+  await nc.close();
+});
+
+test('without JetStream, and on a closed connection: joining, calls and windows say so at once', async () => {
+  await using server = await NatsServer.start({ jetstream: false });
+  await using supervisor = await start({ replicas: 1 });
+  const pool = await balance(supervisor, 'echo');
+  const nc = await connect({ servers: server.url });
+  await rejects(join(nc, pool), { code: 'ERR_DISCONNECTED', message: /-js/ });
+  await rejects(
+    fleetPool(nc, 'echo').applyWithin(() => {}),
+    { code: 'ERR_DISCONNECTED', message: /-js/ },
+  );
+  await rejects(fleetPool(nc, 'echo').call('nobody'), 'ERR_DISCONNECTED');
+  const fleet = fleetPool(nc, 'echo');
+  await nc.close();
+  await rejects(fleet.call('closed'), 'ERR_DISCONNECTED');
+  await rejects(
+    fleet.applyWithin(() => {}),
+    'ERR_DISCONNECTED',
+  );
+  await rejects(join(nc, pool), 'ERR_DISCONNECTED');
+});
+
+it.run();

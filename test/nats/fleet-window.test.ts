@@ -1,0 +1,321 @@
+import { AsyncResource } from 'node:async_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Kvm } from '@nats-io/kv';
+import { balance, type Supervisor } from 'ballermann';
+import { fleetPool, join } from 'ballermann/nats';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Fleet } from '#src/nats/fleet-members.js';
+import { announce } from '#src/nats/presence.js';
+import { BEAT, Caller, client, idle, LEASE, Machine } from '../support/fleet.js';
+import { rejects, start, throws, until } from '../support/helpers.js';
+import { isMissing, NatsServer } from '../support/nats.js';
+
+const test = suite('a window over the fleet');
+
+let server: NatsServer;
+let supervisor: Supervisor;
+
+test.before(async () => {
+  server = await NatsServer.start();
+  supervisor = await start({ replicas: 1 });
+});
+
+test.after(async () => {
+  await supervisor?.close();
+  await server?.[Symbol.asyncDispose]();
+});
+
+const elsewhere = new AsyncResource('outside of any window');
+
+/** As something else in the process would call it. */
+function outside<T>(fn: () => T): T {
+  return elsewhere.runInAsyncScope(fn);
+}
+
+/** The key's owner is gone without a word. */
+async function takeKey(name: string, id: string, lease: number): Promise<void> {
+  const nc = await client(server);
+  const kv = await new Kvm(nc).open('ballermann_windows');
+  await kv.put(name, JSON.stringify({ id, lease }));
+  await nc.close();
+}
+
+test('waits for what runs on every machine, and holds back what comes, until it ends', async () => {
+  await using one = await Machine.start(server, supervisor, 'airtight', 'airtight-1');
+  await using two = await Machine.start(server, supervisor, 'airtight', 'airtight-2');
+  await using caller = await Caller.start(server, 'airtight');
+  const order: string[] = [];
+  const before = one.balancer.call({ op: 'sleep', ms: 300 }).then(() => order.push('before'));
+  let late: Promise<unknown> | undefined;
+  const token = await caller.windows.applyWithin(async (context) => {
+    assert.ok(one.isPaused && two.isPaused && one.follower.isOpen && two.follower.isOpen);
+    assert.ok(caller.fleet.windowOpen);
+    late = two.balancer.call('late').then(() => order.push('late'));
+    await sleep(100);
+    order.push('fn');
+    return context.token;
+  });
+  await Promise.all([before, late]);
+  assert.equal(order, ['before', 'fn', 'late']);
+  await caller.fleet.windowEnded(AbortSignal.timeout(5_000));
+  await until(() => !one.isPaused && !two.isPaused && !one.follower.isOpen, 'both pools to be open');
+  assert.ok(
+    (await caller.windows.applyWithin((context) => context.token)) > token,
+    'a later token is greater',
+  );
+});
+
+test('stays closed for longer than its lease, and a machine that joins meanwhile is closed from its start', async () => {
+  await using one = await Machine.start(server, supervisor, 'long', 'long-1');
+  await using caller = await Caller.start(server, 'long');
+  let joined: Machine | undefined;
+  await caller.windows.applyWithin(async () => {
+    const end = performance.now() + 1.5 * LEASE;
+    joined = await Machine.start(server, supervisor, 'long', 'long-2');
+    while (performance.now() < end) {
+      assert.ok(one.isPaused && joined.isPaused && joined.follower.isOpen);
+      await sleep(20);
+    }
+  });
+  await until(() => !one.isPaused && joined?.isPaused === false, 'its end');
+  await joined?.[Symbol.asyncDispose]();
+});
+
+test('windows of one pool follow one another, from one process and from several', async () => {
+  await using one = await Machine.start(server, supervisor, 'turns');
+  await using first = await Caller.start(server, 'turns');
+  await using second = await Caller.start(server, 'turns');
+  let open = 0;
+  const tokens: number[] = [];
+  const within = async ({ token }: { token: number }) => {
+    assert.is(++open, 1);
+    tokens.push(token);
+    assert.ok(one.isPaused);
+    await sleep(30);
+    open--;
+  };
+  await Promise.all([first, second, first].map(({ windows }) => windows.applyWithin(within)));
+  assert.is(tokens.length, 3);
+  assert.equal(
+    tokens,
+    [...tokens].sort((a, b) => a - b),
+  );
+});
+
+test('opens again whatever happens in it, and settles with that', async () => {
+  await using one = await Machine.start(server, supervisor, 'ends');
+  await using caller = await Caller.start(server, 'ends');
+  const { windows } = caller;
+  const reopened = () => until(() => !one.isPaused && !one.follower.isOpen, 'the pool to be open');
+  const thrown = new Error('in the window');
+  assert.is(await windows.applyWithin(() => Promise.reject(thrown)).catch((error) => error), thrown);
+  await reopened();
+  const given = new AbortController();
+  let inside: AbortSignal | undefined;
+  const aborted = windows.applyWithin(
+    ({ signal }) => {
+      inside = signal;
+      given.abort(thrown);
+      return new Promise(() => {});
+    },
+    0,
+    { signal: given.signal },
+  );
+  assert.is(await aborted.catch((error) => error), thrown);
+  assert.ok(inside?.aborted);
+  await reopened();
+  await rejects(
+    windows.applyWithin(() => new Promise(() => {}), 0, { timeout: 400 }),
+    { code: 'ERR_TIMEOUT', message: /its function had not finished/ },
+  );
+  await reopened();
+  await rejects(
+    windows.applyWithin(() => windows.applyWithin(() => {})),
+    'ERR_PAUSED',
+  );
+  await rejects(windows.applyWithin(1 as never), 'ERR_INVALID_ARG_TYPE');
+  await rejects(
+    windows.applyWithin(() => {}, -1),
+    'ERR_OUT_OF_RANGE',
+  );
+});
+
+test('names the members that have not acknowledged in time, and does not run', async () => {
+  await using one = await Machine.start(server, supervisor, 'slow');
+  await using caller = await Caller.start(server, 'slow');
+  const hanging = new AbortController();
+  const call = one.balancer.call({ op: 'hang' }, { signal: hanging.signal }).catch(() => {});
+  let ran = false;
+  const fn = () => {
+    ran = true;
+  };
+  const { message } = await rejects(caller.windows.applyWithin(fn, 0, { timeout: 500 }), 'ERR_TIMEOUT');
+  assert.match(
+    message,
+    `not acknowledged by 1 of 1 members: ${idle.host} (pid ${idle.pid}, member ${one.presence.id})`,
+  );
+  assert.not(ran);
+  hanging.abort();
+  await call;
+  await until(() => !one.isPaused, 'the pool to be open');
+});
+
+test('does not wait for a member whose heartbeat has lapsed', async () => {
+  await using caller = await Caller.start(server, 'lapsed');
+  const nc = await client(server);
+  await announce(nc, 'lapsed', 'dead', () => idle, { heartbeat: BEAT });
+  await until(() => caller.fleet.members().length === 1, 'the member');
+  const started = performance.now();
+  const ran = caller.windows.applyWithin(() => performance.now());
+  await nc.close(); // without a word
+  assert.ok((await ran) - started > BEAT, 'it was waited for as long as it counted as there');
+  assert.equal(caller.fleet.members(), []);
+});
+
+test('a coordinator that is gone leaves nobody paused beyond the lease, and the next one takes over', async () => {
+  await using caller = await Caller.start(server, 'orphan');
+  await takeKey('orphan', 'gone', LEASE);
+  const started = performance.now();
+  await using one = await Machine.start(server, supervisor, 'orphan');
+  assert.ok(one.isPaused && one.follower.isOpen);
+  const next = caller.windows.applyWithin(() => one.isPaused);
+  await until(() => !one.isPaused, 'the end of the lease');
+  assert.ok(performance.now() - started > LEASE * 0.9);
+  assert.ok(performance.now() - started < LEASE * 2);
+  assert.ok(await next);
+});
+
+test('a coordinator whose key another has taken learns it: the signal aborts, the window rejects', async () => {
+  await using caller = await Caller.start(server, 'stolen');
+  let signal: AbortSignal | undefined;
+  const lost = caller.windows.applyWithin(async (context) => {
+    signal = context.signal;
+    await takeKey('stolen', 'thief', LEASE);
+    await new Promise(() => {});
+  });
+  await rejects(lost, { code: 'ERR_DISCONNECTED', message: /lease .* was lost/ });
+  assert.ok(signal?.aborted);
+});
+
+test('a server that stops answering ends the lease at the coordinator first, then at the members', async () => {
+  await using one = await Machine.start(server, supervisor, 'partition');
+  await using caller = await Caller.start(server, 'partition');
+  let pausedAtLoss: boolean | undefined;
+  const lost = caller.windows.applyWithin(async ({ signal }) => {
+    signal.addEventListener('abort', () => {
+      pausedAtLoss = one.isPaused;
+    });
+    server.suspend();
+    await new Promise(() => {});
+  });
+  try {
+    await rejects(lost, { code: 'ERR_DISCONNECTED', message: /lease .* was lost/ });
+    assert.is(pausedAtLoss, true);
+    await until(() => !one.isPaused, 'the pool to be open');
+    assert.ok(one.follower.isOpen, 'a member that is not current begins no calls of the fleet');
+  } finally {
+    server.resume();
+  }
+  await until(() => !one.follower.isOpen, 'the member to be current again');
+});
+
+test('survives a restart of the server within the lease', async () => {
+  await using one = await Machine.start(server, supervisor, 'restart');
+  await using caller = await Caller.start(server, 'restart');
+  await caller.windows.applyWithin(async ({ signal }) => {
+    await server.restart();
+    const end = performance.now() + 1.5 * LEASE;
+    while (performance.now() < end) {
+      assert.ok(one.isPaused && !signal.aborted);
+      await sleep(20);
+    }
+  });
+  await until(() => !one.isPaused && !one.follower.isOpen, 'its end');
+});
+
+test('members are those whose heartbeats come, with what they tell; one that leaves is gone at once', async () => {
+  await using caller = await Caller.start(server, 'members');
+  const gone: string[] = [];
+  caller.fleet.onGone((id) => gone.push(id));
+  await using nc = Object.assign(await client(server), {
+    async [Symbol.asyncDispose](this: { close(): Promise<void> }) {
+      await this.close();
+    },
+  });
+  let state = idle;
+  const presence = await announce(nc, 'members', undefined, () => state, { heartbeat: 60_000 });
+  await until(() => caller.fleet.members().length === 1, 'the member');
+  assert.equal(caller.fleet.members(), [{ id: presence.id, ...idle }]);
+  state = { ...idle, paused: true };
+  presence.update(state);
+  await until(() => caller.fleet.members()[0]?.paused, 'what has changed');
+  await using late = await Caller.start(server, 'members');
+  assert.equal(
+    late.fleet.members(),
+    [{ id: presence.id, ...state }],
+    'known to whoever comes between two heartbeats',
+  );
+  await presence.leave();
+  await until(() => caller.fleet.members().length === 0, 'its leaving');
+  assert.equal(gone, [presence.id]);
+});
+
+test('the whole: machines that join, calls that wait for the end of a window, close()', async () => {
+  const nc = await client(server);
+  const balancer = await balance(supervisor, 'whole');
+  await using member = await join(nc, balancer, { heartbeat: BEAT });
+  const fleet = fleetPool(nc, 'whole', { lease: LEASE });
+  await fleet.ready;
+  assert.equal(
+    fleet.members().map(({ id }) => id),
+    [member.id],
+  );
+  let answered = false;
+  let late: Promise<unknown> | undefined;
+  await fleet.applyWithin(async () => {
+    await rejects(fleet.call('from inside'), 'ERR_PAUSED');
+    late = outside(() => fleet.call('late'));
+    void late.then(() => {
+      answered = true;
+    });
+    await sleep(100);
+    assert.not(answered);
+  });
+  await late;
+  let opened: () => void = () => {};
+  const isOpen = new Promise<void>((resolve) => {
+    opened = resolve;
+  });
+  const endless = fleet.applyWithin(async () => {
+    opened();
+    await new Promise(() => {});
+  });
+  await isOpen;
+  const closed = rejects(endless, 'ERR_CLOSED');
+  fleet.close();
+  await closed;
+  await until(() => !balancer.stats().paused, 'the pool to be open');
+  throws(() => fleetPool(nc, 'whole', { lease: 0 }), 'ERR_OUT_OF_RANGE');
+  await member.leave();
+  await balancer.close();
+  await nc.close();
+});
+
+test('says so where the server has no JetStream', async () => {
+  await using bare = await NatsServer.start({ jetstream: false });
+  const nc = await client(bare);
+  const fleet = new Fleet(nc, 'none');
+  await rejects(fleet.ready, { code: 'ERR_DISCONNECTED', message: /nats-server -js/ });
+  await rejects(
+    announce(nc, 'none', undefined, () => idle),
+    {
+      code: 'ERR_DISCONNECTED',
+      message: /nats-server -js/,
+    },
+  );
+  fleet.close();
+  await nc.close();
+});
+
+if (!isMissing) test.run();
