@@ -34,6 +34,8 @@ const checks = [
   { name: 'lingering-mutants', part: examples, work: examples.checkLingeringMutants },
   { name: 'model', part: model, work: model.checkModel },
   { name: 'model-mutants', part: model, work: model.checkModelMutants },
+  { name: 'fleet-model', part: model, work: model.checkFleetModel },
+  { name: 'fleet-model-mutants', part: model, work: model.checkFleetModelMutants },
   { name: 'channel-model', part: model, work: model.checkChannelModel },
   { name: 'channel-model-mutants', part: model, work: model.checkChannelModelMutants },
   { name: 'stress-threads-tsan', part: stress, work: stress.stressThreadsTsan },

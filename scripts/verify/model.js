@@ -12,6 +12,7 @@ export const packages = ['g++', 'spin'];
  * whole search takes too long; `large` for the long form.
  */
 const window = { file: 'window.pml', large: ['-DCALLS=2'] };
+const fleet = { file: 'fleet-window.pml', large: ['-DMEMBERS=2'] };
 const channel = { file: 'channel.pml', large: ['-DMESSAGES=3', '-DSURPRISES=2'] };
 
 window.properties = {
@@ -80,8 +81,49 @@ channel.mutants = [
   { name: 'EXIT_WITHOUT_DRAIN', what: "the other's death ends the reading", property: 'asleep' },
 ];
 
+fleet.properties = {
+  deadlock: { claim: undefined, fair: false, what: 'no deadlock' },
+  exclusive: { claim: 'exclusive', fair: false, what: 'one window runs at a time, as long as leases hold' },
+  airtight: {
+    claim: 'airtight',
+    fair: false,
+    what: 'nothing works between the last acknowledgement and the end, as long as leases hold',
+  },
+  reopens: { claim: 'reopens', fair: true, what: 'every member always opens again' },
+  all_windows: { claim: 'all_windows', fair: true, what: 'every window gets its turn' },
+};
+
+fleet.mutants = [
+  { name: 'LISTS_FIRST', what: 'who is there is read before the key is taken', property: 'airtight' },
+  {
+    name: 'READS_FIRST',
+    what: 'a member reads the key before its heartbeat is stored',
+    property: 'airtight',
+  },
+  {
+    name: 'SERVES_AFTER_LAPSE',
+    what: 'a member that had lapsed serves before it reads the key',
+    property: 'airtight',
+  },
+  { name: 'ACKNOWLEDGES_EARLY', what: 'a member acknowledges while it works', property: 'airtight' },
+  { name: 'ACKNOWLEDGES_ANY', what: "another window's acknowledgement counts", property: 'airtight' },
+  { name: 'LAPSES_EARLY', what: "a member's lease is shorter than its coordinator's", property: 'airtight' },
+  { name: 'TAKES_A_LIVE_KEY', what: 'a key is taken over that has not lapsed', property: 'exclusive' },
+  { name: 'NO_REVISION', what: 'the key is taken by whoever writes it', property: 'exclusive' },
+  { name: 'DELETES_ANOTHERS', what: "an end deletes another coordinator's key", property: 'airtight' },
+  { name: 'NEVER_LAPSES', what: 'a member waits for the key to go', property: 'reopens' },
+  { name: 'KEY_STAYS', what: "a dead coordinator's key is not taken over", property: 'all_windows' },
+  {
+    name: 'NOT_THERE_IS_WAITED_FOR',
+    what: 'a member that has lapsed is waited for',
+    property: 'all_windows',
+  },
+];
+
 export const checkModel = (context) => check(context, window);
 export const checkModelMutants = (context) => checkMutants(context, window);
+export const checkFleetModel = (context) => check(context, fleet);
+export const checkFleetModelMutants = (context) => checkMutants(context, fleet);
 export const checkChannelModel = (context) => check(context, channel);
 export const checkChannelModelMutants = (context) => checkMutants(context, channel);
 
