@@ -1,0 +1,116 @@
+/**
+ * What a call over NATS costs, next to a bare NATS request to a micro service with the same payload. Both have a process that
+ * serves and this one that calls, on one nats-server. In each round every contender is measured once, in an order that changes.
+ */
+
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { connect } from '@nats-io/transport-node';
+import { fleetPool } from 'ballermann/nats';
+import { drive } from '../calls/load.js';
+import type { Message, Payload, Reply } from '../calls/messages.js';
+import { options, progress } from '../command.js';
+import { medianRatio, shuffled, spread, threeDigits, verdictOf } from '../figures.js';
+import { machine, machineLine } from '../machine.js';
+import { table } from '../tables.js';
+
+const { quick, markdown } = options('bench:nats');
+const rounds = quick ? 3 : 9;
+const effort = quick ? { leadIn: 100, ms: 300 } : { leadIn: 300, ms: 1000 };
+const TARGET = 0.85;
+const PRIMARIES = [1, 2, 3];
+
+const payload: Payload = {
+  make: (n) => ({ n, text: 'a small message' }) as unknown as Message,
+  check(n, reply) {
+    if ((reply as unknown as { n: number }).n !== n) throw new Error(`wrong reply: ${JSON.stringify(reply)}`);
+  },
+};
+
+interface Contender {
+  readonly name: string;
+  readonly call: (message: Message) => Promise<Reply>;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'ballermann-bench-'));
+const server = spawn('nats-server', ['-js', '-a', '127.0.0.1', '-p', '-1', '-sd', folder], {
+  stdio: ['ignore', 'ignore', 'pipe'],
+});
+const machines: ChildProcess[] = [];
+try {
+  const url = await listening();
+  const nc = await connect({ servers: url });
+  await serve('bare', url, 'bare');
+  const decoder = new TextDecoder();
+  const bare: Contender = {
+    name: 'bare request',
+    call: async (message) =>
+      JSON.parse(decoder.decode((await nc.request('bare', JSON.stringify(message), { timeout: 5000 })).data)),
+  };
+  const fleets: Contender[] = [];
+  for (const count of PRIMARIES) {
+    const name = `primaries${count}`;
+    for (let i = 0; i < count; i++) await serve('fleet', url, name);
+    const fleet = fleetPool(nc, name);
+    await fleet.ready;
+    fleets.push({ name: `fleet of ${count}`, call: (message) => fleet.call(message) as Promise<Reply> });
+  }
+  console.log(`${machineLine()}; one replica each; medians of ${rounds} rounds (lowest to highest)\n`);
+  const results: { inFlight: number; series: { name: string; rounds: number[] }[] }[] = [];
+  for (const inFlight of [1, 64]) {
+    const among = inFlight === 1 ? [bare, fleets[0] as Contender] : [bare, ...fleets];
+    const series = await measure(among, inFlight);
+    results.push({ inFlight, series });
+    const reference = series[0]?.rounds;
+    const rows = series.map((one) => {
+      const { median, min, max } = spread(one.rounds);
+      const ratio = medianRatio(one.rounds, reference);
+      const range = `${threeDigits(min)} to ${threeDigits(max)}`;
+      const verdict = one.name === 'fleet of 1' ? verdictOf(TARGET, ratio >= TARGET) : '';
+      return [one.name, threeDigits(median), range, threeDigits(ratio), verdict];
+    });
+    const head = [`small object, ${inFlight} in flight`, 'calls/s', 'lowest to highest', 'x bare', 'target'];
+    console.log(`${table(head, rows, markdown)}\n`);
+  }
+  await nc.close();
+  const file = new URL('../../../bench/results-nats.json', import.meta.url);
+  writeFileSync(file, `${JSON.stringify({ ...machine, rounds, ...effort, results }, undefined, 1)}\n`);
+} finally {
+  for (const one of machines) if (one.connected) one.disconnect();
+  server.kill();
+  await once(server, 'exit');
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function measure(among: readonly Contender[], inFlight: number) {
+  const series = among.map(({ name, call }) => ({ name, call, rounds: [] as number[] }));
+  const one = ({ call }: Contender) => drive(call, { inFlight, payload, ...effort });
+  for (const contender of series) await one(contender);
+  for (let round = 0; round < rounds; round++) {
+    progress(`${inFlight} in flight, round ${round + 1} of ${rounds}`);
+    for (const contender of shuffled(series)) contender.rounds.push((await one(contender)).perSecond);
+  }
+  progress('');
+  return series.map(({ name, rounds }) => ({ name, rounds }));
+}
+
+async function serve(kind: string, url: string, name: string): Promise<void> {
+  const script = fileURLToPath(new URL('./machine.js', import.meta.url));
+  const child = fork(script, [kind, url, name]);
+  machines.push(child);
+  await once(child, 'message');
+}
+
+/** Its address, once it has one. */
+async function listening(): Promise<string> {
+  for await (const line of createInterface({ input: server.stderr as NonNullable<typeof server.stderr> })) {
+    const port = /client connections on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+    if (port !== undefined) return `nats://127.0.0.1:${port}`;
+  }
+  throw new Error('nats-server has not started: apt-get install nats-server');
+}

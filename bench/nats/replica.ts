@@ -1,0 +1,5 @@
+/** The task of all: an echo. */
+
+import { handle } from 'ballermann/replica';
+
+handle((message) => message);
