@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { until } from '../support/helpers.js';
+import { isMissing, NatsServer } from '../support/nats.js';
 import { type Program, patternOf, programsOf } from '../support/page.js';
 import { Folder } from '../support/processes.js';
 
@@ -25,7 +26,8 @@ const stripsTypes = (process.features as { typescript?: unknown }).typescript ==
 for (const page of pages) {
   for (const program of programsOf(page)) {
     const isForThisNode = stripsTypes || !program.command.some((argument) => argument.endsWith('.mts'));
-    const define = isForThisNode ? test : test.skip;
+    const isPossible = isForThisNode && !(isMissing && needsNats(program));
+    const define = isPossible ? test : test.skip;
     define(`${basename(page)}:${program.line}: ${program.command.join(' ')}`, () => runs(program));
   }
 }
@@ -42,7 +44,13 @@ function importedBy(texts: Iterable<string>): Set<string> {
   );
 }
 
-async function runs({ files, command, prints }: Program): Promise<void> {
+function needsNats({ files }: Program): boolean {
+  return importedBy(files.values()).has('@nats-io');
+}
+
+async function runs(shown: Program): Promise<void> {
+  const { files, command, prints } = shown;
+  await using server = needsNats(shown) ? await NatsServer.start() : undefined;
   using folder = new Folder();
   // As `npm init -y` and `npm install ballermann` leave it.
   writeFileSync(folder.at('package.json'), '{ "name": "app", "version": "1.0.0" }');
@@ -56,7 +64,11 @@ async function runs({ files, command, prints }: Program): Promise<void> {
   }
   const [program, ...args] = command as [string, ...string[]];
   assert.is(program, 'node');
-  const child = spawn(process.execPath, args, { cwd: folder.path, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, args, {
+    cwd: folder.path,
+    env: { ...process.env, ...(server && { NATS_URL: server.url }) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text) => {
