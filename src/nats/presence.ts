@@ -110,6 +110,7 @@ class Heart implements Presence {
     this.#state = state;
     this.#heartbeat = heartbeat;
     this.#offReconnect = onReconnect(nc, () => this.#beat());
+    void nc.closed().then(() => this.#stop());
   }
 
   get isCurrent(): boolean {
@@ -124,10 +125,10 @@ class Heart implements Presence {
     try {
       await this.#put();
     } catch (error) {
-      this.#offReconnect();
+      this.#stop();
       throw error;
     }
-    this.#schedule();
+    if (!this.#left) this.#schedule();
   }
 
   onReturn(listener: () => void): () => void {
@@ -140,11 +141,15 @@ class Heart implements Presence {
   }
 
   async leave(): Promise<void> {
+    this.#stop();
+    await this.#beating;
+    await within(this.#kv.delete(this.#key), this.#heartbeat).catch(() => {}); // it lapses
+  }
+
+  #stop(): void {
     this.#left = true;
     this.#offReconnect();
     clearTimeout(this.#timer);
-    await this.#beating;
-    await within(this.#kv.delete(this.#key), this.#heartbeat).catch(() => {}); // it lapses
   }
 
   #schedule(): void {
