@@ -90,7 +90,7 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
 
   /** Lists the machines that serve the pool, as their last heartbeats showed them. Empty before `ready` has resolved. */
   members(): readonly Member[] {
-    return this.#fleet.members();
+    return [...this.#fleet.members()];
   }
 
   /**

@@ -8,17 +8,21 @@ import {
   badRange,
   badType,
   checkInteger,
-  checkMilliseconds,
+  checkNumber,
   checkOptions,
   checkString,
+  MAX_TIMER,
 } from '../arguments.js';
 import { BallermannError, wrongProcess } from '../errors.js';
 import { Balancer } from '../primary/pools/balancer.js';
 import { checkConnection } from './connection.js';
 import { answerDiscovery } from './discovery.js';
 import { followWindows } from './member-window.js';
-import { announce, type MemberState, type Presence } from './presence.js';
+import { announce, LAPSE, type MemberState, type Presence } from './presence.js';
 import { Serving } from './serving.js';
+
+/** ms: an event loop that is busy for longer than three of them would make a member that works seem dead. */
+const MIN_HEARTBEAT = 100;
 
 export interface JoinOptions {
   /**
@@ -28,7 +32,7 @@ export interface JoinOptions {
   service?: string;
   /** Calls of the fleet that are begun and unanswered at most. What is more goes to other machines. @default 1024 a replica */
   maxUnfinished?: number;
-  /** ms between two heartbeats. After three of them without one, this member counts as gone. @default 2000 */
+  /** ms between two heartbeats, at least 100. After three without one, this member counts as gone. @default 2000 */
   heartbeat?: number;
 }
 
@@ -73,7 +77,7 @@ export async function join(
   if (!/^[\w-]+$/.test(checkString('options.service', service)))
     throw badRange('options.service', 'of letters, digits, _ and -', service);
   if (maxUnfinished !== undefined) checkInteger('options.maxUnfinished', maxUnfinished, 1, 2 ** 31 - 1);
-  if (heartbeat !== undefined) checkMilliseconds('options.heartbeat', heartbeat);
+  if (heartbeat !== undefined) checkNumber('options.heartbeat', heartbeat, MIN_HEARTBEAT, MAX_TIMER / LAPSE);
   const { name } = balancer;
   if (balancer.hasEnded) throw new BallermannError('ERR_CLOSED', `pool '${name}' has ended`);
   const pools = joined.get(nc) ?? new Set();

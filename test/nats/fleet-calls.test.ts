@@ -109,6 +109,7 @@ test('arguments are checked before anything is sent', async () => {
   await rejects(join(nc, {} as never), 'ERR_INVALID_ARG_TYPE');
   await rejects(join(far, balancer, { service: 'a.b' }), 'ERR_OUT_OF_RANGE');
   await rejects(join(far, balancer, { maxUnfinished: 0 }), 'ERR_OUT_OF_RANGE');
+  await rejects(join(far, balancer, { heartbeat: 0 }), 'ERR_OUT_OF_RANGE');
   assert.throws(() => fleetPool(far, ''), /1 to 120 bytes/);
   const closed = await connect({ servers: server.url });
   const late = fleetPool(closed, balancer.name);
