@@ -3,12 +3,9 @@
  * serves and this one that calls, on one nats-server. In each round every contender is measured once, in an order that changes.
  */
 
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { connect } from '@nats-io/transport-node';
 import { fleetPool } from 'ballermann/nats';
@@ -16,6 +13,7 @@ import { drive } from '../calls/load.js';
 import type { Message, Payload, Reply } from '../calls/messages.js';
 import { options, progress } from '../command.js';
 import { medianRatio, shuffled, spread, threeDigits, verdictOf } from '../figures.js';
+import { Server } from '../fleet/server.js';
 import { machine, machineLine } from '../machine.js';
 import { table } from '../tables.js';
 
@@ -37,13 +35,10 @@ interface Contender {
   readonly call: (message: Message) => Promise<Reply>;
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'ballermann-bench-'));
-const server = spawn('nats-server', ['-js', '-a', '127.0.0.1', '-p', '-1', '-sd', folder], {
-  stdio: ['ignore', 'ignore', 'pipe'],
-});
 const machines: ChildProcess[] = [];
 try {
-  const url = await listening();
+  await using server = await Server.start();
+  const { url } = server;
   const nc = await connect({ servers: url });
   await serve('bare', url, 'bare');
   const decoder = new TextDecoder();
@@ -82,9 +77,6 @@ try {
   writeFileSync(file, `${JSON.stringify({ ...machine, rounds, ...effort, results }, undefined, 1)}\n`);
 } finally {
   for (const one of machines) if (one.connected) one.disconnect();
-  server.kill();
-  await once(server, 'exit');
-  rmSync(folder, { recursive: true, force: true });
 }
 
 async function measure(among: readonly Contender[], inFlight: number) {
@@ -104,13 +96,4 @@ async function serve(kind: string, url: string, name: string): Promise<void> {
   const child = fork(script, [kind, url, name]);
   machines.push(child);
   await once(child, 'message');
-}
-
-/** Its address, once it has one. */
-async function listening(): Promise<string> {
-  for await (const line of createInterface({ input: server.stderr as NonNullable<typeof server.stderr> })) {
-    const port = /client connections on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
-    if (port !== undefined) return `nats://127.0.0.1:${port}`;
-  }
-  throw new Error('nats-server has not started: apt-get install nats-server');
 }
