@@ -4,7 +4,6 @@
  */
 
 import type { TracingChannel } from 'node:diagnostics_channel';
-import { readFileSync } from 'node:fs';
 import {
   type Attributes,
   type Context,
@@ -23,7 +22,7 @@ import {
 } from '@opentelemetry/api';
 import { checkOptions } from './arguments.js';
 import { BallermannError, toErrorData } from './errors.js';
-import { packageFile } from './package-files.js';
+import { packageVersion } from './package-files.js';
 import {
   type CallTrace,
   calls,
@@ -258,7 +257,7 @@ function parentOf(carrier: TraceCarrier | undefined): Context {
 /** Undefined where a bundler has moved this file out of its package. */
 function version(): string | undefined {
   try {
-    return JSON.parse(readFileSync(packageFile('package.json'), 'utf8')).version;
+    return packageVersion();
   } catch {
     return undefined;
   }

@@ -3,9 +3,8 @@
  * it, so that the tools of NATS see it.
  */
 
-import { readFileSync } from 'node:fs';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { packageFile } from '../package-files.js';
+import { packageVersion } from '../package-files.js';
 import type { Tally } from './serving.js';
 import { callSubject, QUEUE } from './subjects.js';
 
@@ -57,10 +56,10 @@ export function answerDiscovery(nc: NatsConnection, { name, id, pool, tally }: S
   };
 }
 
-/** A service's version has to be one; undefined where a bundler has moved this file out of its package. */
+/** A service has to have one. '0.0.0' where a bundler has moved this file out of its package. */
 function version(): string {
   try {
-    return JSON.parse(readFileSync(packageFile('package.json'), 'utf8')).version;
+    return packageVersion();
   } catch {
     return '0.0.0';
   }

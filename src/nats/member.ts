@@ -109,13 +109,7 @@ async function enter(
 ): Promise<FleetMember> {
   let serving: Serving | undefined;
   const standing = (): MemberState => serving?.state() ?? stateBefore(balancer);
-  const presence = await announce(
-    nc,
-    balancer.name,
-    undefined,
-    standing,
-    heartbeat === undefined ? undefined : { heartbeat },
-  );
+  const presence = await announce(nc, balancer.name, undefined, standing, { heartbeat });
   try {
     const windows = await followWindows(nc, balancer, presence);
     serving = new Serving(nc, balancer, presence.id, { maxUnfinished }, () => windows.isOpen);
