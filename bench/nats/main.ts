@@ -1,6 +1,7 @@
 /**
- * What a call over NATS costs, next to a bare NATS request to a micro service with the same payload. Both have a process that
- * serves and this one that calls, on one nats-server. In each round every contender is measured once, in an order that changes.
+ * What a call over NATS costs, next to a bare NATS request to a micro service with the same payload, and to one that hands it to
+ * a child process. All have one nats-server, and call from this process. In each round every contender is measured once, in an
+ * order that changes.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -16,6 +17,7 @@ import { medianRatio, shuffled, spread, threeDigits, verdictOf } from '../figure
 import { Server } from '../fleet/server.js';
 import { machine, machineLine } from '../machine.js';
 import { table } from '../tables.js';
+import type { Kind } from './machine.js';
 
 const { quick, markdown } = options('bench:nats');
 const rounds = quick ? 3 : 9;
@@ -40,13 +42,22 @@ try {
   await using server = await Server.start();
   const { url } = server;
   const nc = await connect({ servers: url });
-  await serve('bare', url, 'bare');
   const decoder = new TextDecoder();
-  const bare: Contender = {
-    name: 'bare request',
-    call: async (message) =>
-      JSON.parse(decoder.decode((await nc.request('bare', JSON.stringify(message), { timeout: 5000 })).data)),
+  const request = async (kind: Kind, name: string): Promise<Contender> => {
+    const subject = kind.replace(' ', '-');
+    await serve(kind, url, subject);
+    return {
+      name,
+      async call(message) {
+        const { data } = await nc.request(subject, JSON.stringify(message), { timeout: 5000 });
+        return JSON.parse(decoder.decode(data));
+      },
+    };
   };
+  const requests = [
+    await request('bare', 'bare request'),
+    await request('by hand', 'request, handed to a child by process.send'),
+  ];
   const fleets: Contender[] = [];
   for (const count of PRIMARIES) {
     const name = `primaries${count}`;
@@ -58,7 +69,7 @@ try {
   console.log(`${machineLine()}; one replica each; medians of ${rounds} rounds (lowest to highest)\n`);
   const results: { inFlight: number; series: { name: string; rounds: number[] }[] }[] = [];
   for (const inFlight of [1, 64]) {
-    const among = inFlight === 1 ? [bare, fleets[0] as Contender] : [bare, ...fleets];
+    const among = [...requests, ...(inFlight === 1 ? fleets.slice(0, 1) : fleets)];
     const series = await measure(among, inFlight);
     results.push({ inFlight, series });
     const reference = series[0]?.rounds;
@@ -91,7 +102,7 @@ async function measure(among: readonly Contender[], inFlight: number) {
   return series.map(({ name, rounds }) => ({ name, rounds }));
 }
 
-async function serve(kind: string, url: string, name: string): Promise<void> {
+async function serve(kind: Kind, url: string, name: string): Promise<void> {
   const script = fileURLToPath(new URL('./machine.js', import.meta.url));
   const child = fork(script, [kind, url, name]);
   machines.push(child);
