@@ -6,6 +6,7 @@
 import { type Bucket, type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import { type NatsConnection, nanos } from '@nats-io/transport-node';
 import { BallermannError } from '../errors.js';
+import { forbidden } from './connection.js';
 
 /** ms that one request to JetStream may take where nothing else limits it. */
 const REQUEST = 5_000;
@@ -29,10 +30,14 @@ export async function openBucket(nc: NatsConnection, name: string, ttl: number):
 
 /** For whatever a fleet needs JetStream for. */
 export function unreachable(what: string, cause: unknown): BallermannError {
-  return new BallermannError(
-    'ERR_DISCONNECTED',
-    `${what}: is the server reachable, and does it run with JetStream (nats-server -js)?`,
-    { cause },
+  if (cause instanceof BallermannError) return cause;
+  return (
+    forbidden(cause) ??
+    new BallermannError(
+      'ERR_DISCONNECTED',
+      `${what}: is the server reachable, and does it run with JetStream (nats-server -js)?`,
+      { cause },
+    )
   );
 }
 

@@ -1,13 +1,20 @@
-/** Whether a connection to NATS is up, and when it is again: one look at its status, however many ask. */
+/**
+ * What a fleet needs to know of its connection to NATS: whether it is up, when it is again, and what the server does not let it
+ * do. One look at its status, however many ask.
+ */
 
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { badType } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 
 interface Watched {
   connected: boolean;
-  readonly listeners: Set<() => void>;
+  readonly reconnected: Set<() => void>;
+  readonly forbidden: Set<ForbiddenListener>;
 }
+
+/** @param subject to which this client may not publish. @param error for whoever has needed it. */
+type ForbiddenListener = (subject: string, error: BallermannError) => void;
 
 const watched = new WeakMap<NatsConnection, Watched>();
 
@@ -18,7 +25,15 @@ export function isConnected(nc: NatsConnection): boolean {
 
 /** Has `listener` called each time that the connection is there again. It must not throw. @returns what takes it back. */
 export function onReconnect(nc: NatsConnection, listener: () => void): () => void {
-  const { listeners } = watch(nc);
+  return listen(watch(nc).reconnected, listener);
+}
+
+/** Has `listener` called each time that the server has refused a message. It must not throw. @returns what takes it back. */
+export function onForbidden(nc: NatsConnection, listener: ForbiddenListener): () => void {
+  return listen(watch(nc).forbidden, listener);
+}
+
+function listen<Listener>(listeners: Set<Listener>, listener: Listener): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
@@ -26,7 +41,7 @@ export function onReconnect(nc: NatsConnection, listener: () => void): () => voi
 function watch(nc: NatsConnection): Watched {
   let state = watched.get(nc);
   if (state === undefined) {
-    state = { connected: true, listeners: new Set() };
+    state = { connected: true, reconnected: new Set(), forbidden: new Set() };
     watched.set(nc, state);
     void follow(nc, state);
   }
@@ -34,13 +49,71 @@ function watch(nc: NatsConnection): Watched {
 }
 
 async function follow(nc: NatsConnection, state: Watched): Promise<void> {
-  for await (const { type } of nc.status()) {
-    if (type === 'disconnect') state.connected = false;
-    if (type !== 'reconnect') continue;
-    state.connected = true;
-    for (const listener of [...state.listeners]) listener();
+  for await (const status of nc.status()) {
+    switch (status.type) {
+      case 'disconnect':
+        state.connected = false;
+        break;
+      case 'reconnect':
+        state.connected = true;
+        for (const listener of [...state.reconnected]) listener();
+        break;
+      case 'error': {
+        const { error } = status;
+        if (!isForbidden(error) || error.operation !== 'publish') break;
+        const refusal = forbidden(error) as BallermannError;
+        for (const listener of [...state.forbidden]) listener(error.subject, refusal);
+      }
+    }
   }
   state.connected = false;
+}
+
+/** As the client's PermissionViolationError; not by its class, of which a process may have several copies. */
+interface Forbidden extends Error {
+  readonly operation: 'publish' | 'subscription';
+  readonly subject: string;
+}
+
+function isForbidden(error: unknown): error is Forbidden {
+  return error instanceof Error && error.name === 'PermissionViolationError';
+}
+
+/** @returns the error for the caller, if `cause` or what has caused it is that the server does not let this client do it. */
+export function forbidden(cause: unknown): BallermannError | undefined {
+  if (!(cause instanceof Error)) return undefined;
+  if (!isForbidden(cause)) return forbidden(cause.cause);
+  const { operation, subject } = cause;
+  const what = operation === 'publish' ? 'publish' : 'subscribe';
+  const text = `the NATS server does not let this client ${what} to '${subject}': see the permissions of its user there`;
+  return new BallermannError('ERR_DISCONNECTED', text, { cause });
+}
+
+export interface SubscribeOptions {
+  readonly queue?: string;
+  /** Called, in place of all else, where the server does not let this client subscribe: by the next answer that it sends. */
+  readonly refused?: (error: BallermannError) => void;
+}
+
+export function subscribe(
+  nc: NatsConnection,
+  subject: string,
+  act: (message: Msg) => void,
+  { queue, refused }: SubscribeOptions = {},
+): Subscription {
+  return nc.subscribe(subject, {
+    ...(queue !== undefined && { queue }),
+    // The client calls it with an error for this alone.
+    callback(error, message) {
+      if (error === null) act(message);
+      else refused?.(forbidden(error) as BallermannError);
+    },
+  });
+}
+
+/** Idempotent, unlike the subscription's own. */
+export function unsubscribe(subscription: Subscription): void {
+  if (!subscription.isClosed()) subscription.unsubscribe();
 }
 
 /** @throws TypeError for what is no connection; BallermannError ERR_DISCONNECTED where it is closed. */

@@ -5,6 +5,7 @@
 
 import type { NatsConnection } from '@nats-io/transport-node';
 import { packageVersion } from '../package-files.js';
+import { subscribe, unsubscribe } from './connection.js';
 import type { Tally } from './serving.js';
 import { callSubject, QUEUE } from './subjects.js';
 
@@ -40,19 +41,17 @@ export function answerDiscovery(nc: NatsConnection, { name, id, pool, tally }: S
       return { ...identity, started, endpoints: [{ ...endpoint, ...figures }] };
     },
   };
+  // Where it may not subscribe to one of these, it is not found by that.
   const subscriptions = Object.entries(answers).flatMap(([verb, answer]) =>
     [`$SRV.${verb}`, `$SRV.${verb}.${name}`, `$SRV.${verb}.${name}.${id}`].map((subject) =>
-      nc.subscribe(subject, {
-        callback(error, message) {
-          if (error !== null || nc.isClosed()) return; // where it may not subscribe to that, it is not found by that
-          const type = `io.nats.micro.v1.${verb.toLowerCase()}_response`;
-          message.respond(JSON.stringify({ type, ...answer() }));
-        },
+      subscribe(nc, subject, (message) => {
+        const type = `io.nats.micro.v1.${verb.toLowerCase()}_response`;
+        if (!nc.isClosed()) message.respond(JSON.stringify({ type, ...answer() }));
       }),
     ),
   );
   return () => {
-    for (const subscription of subscriptions) if (!subscription.isClosed()) subscription.unsubscribe();
+    for (const one of subscriptions) unsubscribe(one);
   };
 }
 

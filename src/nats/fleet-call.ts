@@ -6,10 +6,11 @@ import { badRange } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 import type { CheckedCallOptions } from '../options.js';
 import type { TraceCarrier } from '../tracing.js';
-import { isConnected } from './connection.js';
+import { onForbidden, subscribe, unsubscribe } from './connection.js';
 import type { FleetView } from './fleet-members.js';
+import { LostCalls, Try } from './lost-calls.js';
 import { HEARTBEAT } from './presence.js';
-import { askSubject, callSubject, cancelSubject, memberSubject } from './subjects.js';
+import { callSubject, cancelSubject, memberSubject } from './subjects.js';
 import { answerOf, callHeaders, decode, encode } from './wire.js';
 
 /** ms to wait when every member has refused: doubled each time, with jitter. */
@@ -19,14 +20,8 @@ const LONGEST_WAIT = 100;
 /** ms that are left for a try at least. */
 const LAST_TRY = 20;
 
-/** ms without an answer after which a call is looked for. */
-const LOST_AFTER = HEARTBEAT;
-
 /** Bytes of headers at most, which count for the server's max_payload. */
 const HEADERS = 1024;
-
-/** The token of the inbox under which members answer which calls they have. */
-const ASK = '-'; // no number is written so
 
 /** One call, until it is settled. */
 interface Call {
@@ -42,21 +37,32 @@ interface Call {
   timer: NodeJS.Timeout | undefined;
   signal: AbortSignal | undefined;
   onAbort: (() => void) | undefined;
-  /** The token of the try that is under way; each try has its own, so that no answer is taken for another's. */
-  token: string | undefined;
-  /** performance.now() of that try. */
-  sentAt: number;
-  /** Whom that try was meant for; undefined: anybody. */
-  member: string | undefined;
+  /** The try that is under way. */
+  sent: Sent | undefined;
   /** Members that have refused it since it last waited. */
   refusedBy: Set<string> | undefined;
-  /** Members that do not have the try that is under way. */
-  deniedBy: Set<string> | undefined;
   /** Why it was refused last. */
   refusal: Error | undefined;
   wait: number;
   /** For the error: whether it waits for the end of a window. */
   isHeld: boolean;
+}
+
+/** One try of a call. */
+class Sent extends Try {
+  readonly call: Call;
+  readonly token: string;
+  readonly subject: string;
+  /** Whom it is meant for; undefined: anybody. */
+  readonly member: string | undefined;
+
+  constructor(call: Call, token: string, inbox: string, subject: string, member: string | undefined) {
+    super(`${inbox}.${token}`, call.idempotent);
+    this.call = call;
+    this.token = token;
+    this.subject = subject;
+    this.member = member;
+  }
 }
 
 export class FleetCalls {
@@ -66,14 +72,15 @@ export class FleetCalls {
   readonly #inbox: string;
   readonly #subscription: Subscription;
   /** By the token of the try. */
-  readonly #tries = new Map<string, Call>();
+  readonly #tries = new Map<string, Sent>();
   /** Those that wait for another try. */
   readonly #waiting = new Set<Call>();
   #next = 0;
   #spoken: 'json' | 'advanced' = 'json';
   /** performance.now() */
   #lookAt = 0;
-  #watch: NodeJS.Timeout | undefined;
+  readonly #lostCalls: LostCalls<Sent>;
+  readonly #offForbidden: () => void;
   #closed: BallermannError | undefined;
 
   /** Loses no time over each call: one subscription takes the answers of all, in the order in which members gave them. */
@@ -82,12 +89,12 @@ export class FleetCalls {
     this.#pool = pool;
     this.#view = view;
     this.#inbox = createInbox();
-    this.#subscription = nc.subscribe(`${this.#inbox}.*`, {
-      callback: (error, message) => {
-        if (error === null) this.#hear(message);
-      },
+    this.#subscription = subscribe(nc, `${this.#inbox}.*`, (message) => this.#hear(message), {
+      refused: (error) => this.close(error),
     });
-    view.onGone(() => this.#judge());
+    this.#offForbidden = onForbidden(nc, (subject, error) => this.#forbid(subject, error));
+    const tries = (): Sent[] => [...this.#tries.values()];
+    this.#lostCalls = new LostCalls(nc, pool, view, this.#inbox, tries, (sent) => this.#lose(sent));
     void nc.closed().then(() => this.close(disconnected(pool, 'the connection to NATS is closed')));
   }
 
@@ -121,11 +128,8 @@ export class FleetCalls {
         timer: undefined,
         signal,
         onAbort: undefined,
-        token: undefined,
-        sentAt: 0,
-        member: undefined,
+        sent: undefined,
         refusedBy: undefined,
-        deniedBy: undefined,
         refusal: undefined,
         wait: FIRST_WAIT,
         isHeld: false,
@@ -155,44 +159,42 @@ export class FleetCalls {
   close(reason: BallermannError): void {
     if (this.#closed !== undefined) return;
     this.#closed = reason;
-    for (const call of [...this.#tries.values(), ...this.#waiting]) {
+    for (const call of [...[...this.#tries.values()].map((sent) => sent.call), ...this.#waiting]) {
       this.#cancel(call);
       this.#settle(call)?.reject(reason);
     }
-    clearInterval(this.#watch);
-    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+    this.#lostCalls.close();
+    this.#offForbidden();
+    unsubscribe(this.#subscription);
   }
 
   #send(call: Call, member: string | undefined, left = call.until - performance.now()): void {
-    const token = (this.#next++).toString(36);
     const subject = member === undefined ? callSubject(this.#pool) : memberSubject(this.#pool, member);
     const { idempotent, serialization, carrier } = call;
     const headers = callHeaders({ timeout: left, idempotent, serialization, carrier });
-    const reply = `${this.#inbox}.${token}`;
+    const sent = new Sent(call, (this.#next++).toString(36), this.#inbox, subject, member);
+    const reply = sent.id;
     this.#waiting.delete(call);
-    call.token = token;
-    call.member = member;
-    call.sentAt = performance.now();
-    call.deniedBy = undefined;
+    call.sent = sent;
     call.isHeld = false;
-    this.#tries.set(token, call);
+    this.#tries.set(sent.token, sent);
     try {
       this.#nc.publish(subject, call.data, headers === undefined ? { reply } : { reply, headers });
     } catch (cause) {
       this.#settle(call)?.reject(disconnected(this.#pool, 'the connection to NATS is closed', cause));
       return;
     }
-    this.#watch ??= setInterval(() => this.#lookForLost(), LOST_AFTER / 4).unref();
+    this.#lostCalls.watch();
   }
 
   #hear(message: Msg): void {
     const token = message.subject.slice(this.#inbox.length + 1);
-    if (token === ASK) {
-      this.#hearWhatIsThere(message);
+    const sent = this.#tries.get(token);
+    if (sent === undefined) {
+      this.#lostCalls.hear(token, message); // else it is settled, or of an earlier try
       return;
     }
-    const call = this.#tries.get(token);
-    if (call === undefined) return; // settled, or of an earlier try
+    const { call, member } = sent;
     const answer = answerOf(message);
     switch (answer.kind) {
       case 'result':
@@ -206,7 +208,7 @@ export class FleetCalls {
         this.#tryAnother(call, answer.member);
         return;
       case 'nobody':
-        if (call.member !== undefined) this.#tryAnother(call, call.member);
+        if (member !== undefined) this.#tryAnother(call, member);
         else if (this.#view.windowOpen) this.#hold(call);
         // Members that the heartbeats show are connecting again: they are waited for until they lapse.
         else if (this.#view.members().length > 0) this.#tryLater(call);
@@ -268,21 +270,17 @@ export class FleetCalls {
   }
 
   #forgetTry(call: Call): void {
-    if (call.token !== undefined) this.#tries.delete(call.token);
-    call.token = undefined;
+    if (call.sent !== undefined) this.#tries.delete(call.sent.token);
+    call.sent = undefined;
   }
 
   /** @returns whom to tell; undefined where that is done. */
   #settle(call: Call): Pick<Call, 'resolve' | 'reject'> | undefined {
     const isWaiting = this.#waiting.delete(call);
-    if (call.token === undefined && !isWaiting) return undefined;
+    if (call.sent === undefined && !isWaiting) return undefined;
     this.#forgetTry(call);
     clearTimeout(call.timer);
     if (call.signal !== undefined && call.onAbort !== undefined) offAbort(call.signal, call.onAbort);
-    if (this.#tries.size === 0 && this.#waiting.size === 0) {
-      clearInterval(this.#watch);
-      this.#watch = undefined;
-    }
     return call;
   }
 
@@ -292,14 +290,13 @@ export class FleetCalls {
   }
 
   /** At whichever member has it. */
-  #cancel({ token }: Call): void {
-    if (token === undefined || this.#nc.isClosed()) return;
-    this.#nc.publish(cancelSubject(this.#pool), `${this.#inbox}.${token}`);
+  #cancel({ sent }: Call): void {
+    if (sent !== undefined && !this.#nc.isClosed()) this.#nc.publish(cancelSubject(this.#pool), sent.id);
   }
 
   #expire(call: Call): void {
-    const { timeout, token, refusal, isHeld } = call;
-    const code = refusal instanceof BallermannError && token === undefined ? refusal.code : undefined;
+    const { timeout, sent, refusal, isHeld } = call;
+    const code = refusal instanceof BallermannError && sent === undefined ? refusal.code : undefined;
     const late = `no answer to the call to the fleet's pool '${this.#pool}' within ${timeout} ms`;
     const settled = this.#settle(call);
     if (isHeld || code === 'ERR_PAUSED') {
@@ -311,77 +308,25 @@ export class FleetCalls {
         new BallermannError(overload ? 'ERR_OVERLOAD' : 'ERR_DISCONNECTED', text, { cause: refusal }),
       );
     } else {
-      const where = token === undefined ? 'it waited for a machine' : 'it was sent, and may be running';
+      const where = sent === undefined ? 'it waited for a machine' : 'it was sent, and may be running';
       settled?.reject(new BallermannError('ERR_TIMEOUT', `${late}: ${where}`));
     }
   }
 
-  /**
-   * Asks every member which of the calls it has that have no answer for long. A member hears a call that it was sent before it
-   * hears this question, since both come from one connection; and what it has answered by then comes here before its answer to
-   * this question, for the same reason. So a member that does not name a call here will never answer it. Once that holds for
-   * every member that is there, nobody has it: it was lost with a machine or on its way. A member that is silent is waited
-   * for until its heartbeat lapses.
-   */
-  #lookForLost(): void {
-    if (!isConnected(this.#nc)) return;
-    const old = performance.now() - LOST_AFTER;
-    const late = [...this.#tries.values()].filter(({ sentAt }) => sentAt <= old);
-    if (late.length === 0) return;
-    this.#judge();
-    for (let at = 0; at < late.length; at += ASKED_AT_ONCE) {
-      const ids = late
-        .slice(at, at + ASKED_AT_ONCE)
-        .filter(({ token }) => token !== undefined)
-        .map(({ token }) => `${this.#inbox}.${token}`);
-      this.#asked.set(String(this.#asks), ids);
-      this.#nc.publish(askSubject(this.#pool), JSON.stringify({ n: this.#asks++, ids }), {
-        reply: `${this.#inbox}.${ASK}`,
-      });
-    }
-    for (const n of this.#asked.keys()) if (Number(n) < this.#asks - REMEMBERED) this.#asked.delete(n);
+  /** Nobody will answer it. */
+  #lose({ call, token }: Sent): void {
+    if (call.sent?.token !== token) return;
+    if (call.idempotent)
+      this.#tryLater(call); // what an earlier try still answers is nobody's
+    else this.#settle(call)?.reject(lost(this.#pool));
   }
 
-  readonly #asked = new Map<string, readonly string[]>();
-  #asks = 0;
-
-  #hearWhatIsThere({ data, headers }: Msg): void {
-    if (headers !== undefined && data.length === 0) {
-      this.#judge(); // there is nobody
-      return;
-    }
-    let answer: { readonly n: number; readonly member: string; readonly has: readonly string[] };
-    try {
-      answer = JSON.parse(Buffer.from(data).toString());
-    } catch {
-      return; // of somebody else
-    }
-    const has = new Set(answer.has);
-    for (const id of this.#asked.get(String(answer.n)) ?? []) {
-      const call = this.#tries.get(id.slice(this.#inbox.length + 1));
-      if (call === undefined || has.has(id)) continue;
-      call.deniedBy ??= new Set();
-      call.deniedBy.add(answer.member);
-    }
-    this.#judge();
-  }
-
-  #judge(): void {
-    const old = performance.now() - LOST_AFTER;
-    const members = this.#view.members();
-    for (const call of [...this.#tries.values()]) {
-      if (call.sentAt > old || !members.every(({ id }) => call.deniedBy?.has(id))) continue;
-      if (call.idempotent)
-        this.#tryLater(call); // what an earlier try still answers is nobody's
-      else this.#settle(call)?.reject(lost(this.#pool));
-    }
+  /** The server has not sent it to anybody. */
+  #forbid(subject: string, error: BallermannError): void {
+    for (const sent of [...this.#tries.values()])
+      if (sent.subject === subject) this.#settle(sent.call)?.reject(error);
   }
 }
-
-/** Ids in one question: it stays far below what a server takes. */
-const ASKED_AT_ONCE = 4096;
-/** Questions whose answers still count. */
-const REMEMBERED = 1024;
 
 /** Its calls are settled by their own means. */
 const NEVER = new AbortController().signal;

@@ -3,8 +3,9 @@
 import type { KV } from '@nats-io/kv';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { unlessAborted } from '../aborts.js';
+import type { BallermannError } from '../errors.js';
 import { entriesOf, keySubject, openBucket, unreachable, within } from './buckets.js';
-import { isConnected, onReconnect } from './connection.js';
+import { isConnected, onReconnect, subscribe, unsubscribe } from './connection.js';
 import { MEMBERS, memberKey, WINDOWS } from './keys.js';
 import { HEARTBEAT, type HeartbeatData, LAPSE, type MemberState } from './presence.js';
 import { LEASE, WindowNews } from './window-news.js';
@@ -56,14 +57,22 @@ export class Fleet implements FleetView {
   #timer: NodeJS.Timeout | undefined;
   #dueAt = Number.POSITIVE_INFINITY;
   #closed = false;
+  #refused: BallermannError | undefined;
 
   /** Listens from the start, so that whoever comes while those who are there are read is not missed. */
   constructor(nc: NatsConnection, pool: string) {
     this.#nc = nc;
     this.#pool = pool;
-    this.#subscription = nc.subscribe(keySubject(MEMBERS, memberKey(pool, '*')), {
-      callback: (_, message) => this.#hear(message),
-    });
+    this.#subscription = subscribe(
+      nc,
+      keySubject(MEMBERS, memberKey(pool, '*')),
+      (message) => this.#hear(message),
+      {
+        refused: (error) => {
+          this.#refused = error;
+        },
+      },
+    );
     this.#offReconnect = onReconnect(nc, () => this.#reconnected());
     this.ready = this.#start();
     this.ready.catch(() => {}); // whoever asks learns it
@@ -112,7 +121,7 @@ export class Fleet implements FleetView {
   close(): void {
     this.#closed = true;
     this.#offReconnect();
-    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+    unsubscribe(this.#subscription);
     clearTimeout(this.#timer);
     this.#news?.close();
     this.#gone.clear();
@@ -124,6 +133,7 @@ export class Fleet implements FleetView {
     try {
       this.#kvs = { members, windows };
       await this.list();
+      if (this.#refused !== undefined) throw this.#refused; // the server has said so by now
       this.#news = await WindowNews.follow(this.#nc, windows, this.#pool);
       if (this.#closed) this.#news.close();
     } catch (cause) {

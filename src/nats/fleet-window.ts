@@ -16,10 +16,10 @@ import { checkFunction, checkMilliseconds, checkOptions, checkSignal } from '../
 import { deferred } from '../deferred.js';
 import { BallermannError } from '../errors.js';
 import { type WindowContext, type WindowOptions, Windows } from '../primary/pools/windows.js';
-import { within } from './buckets.js';
-import { checkConnection, isConnected } from './connection.js';
+import { keySubject, within } from './buckets.js';
+import { checkConnection, isConnected, onForbidden, subscribe, unsubscribe } from './connection.js';
 import type { Fleet } from './fleet-members.js';
-import { acknowledgementSubject, poolToken, windowSubject } from './keys.js';
+import { acknowledgementSubject, poolToken, WINDOWS, windowSubject } from './keys.js';
 import type { Acknowledgement } from './member-window.js';
 import { LEASE, type WindowData, type WindowWord } from './window-news.js';
 
@@ -73,7 +73,7 @@ export class FleetWindows {
    * @param wait ms between the last acknowledgement and `fn`.
    * @returns what `fn` returned.
    * @throws what `fn` threw. BallermannError: ERR_TIMEOUT, which names who had not acknowledged; ERR_DISCONNECTED if the
-   * lease was lost or the server cannot be reached; ERR_PAUSED from inside a window of this pool. The signal's reason.
+   * lease was lost, the server cannot be reached or does not let this client do it; ERR_PAUSED from inside a window of this pool. The signal's reason.
    */
   async applyWithin<T>(
     fn: (context: FleetWindowContext) => T | PromiseLike<T>,
@@ -97,7 +97,13 @@ export class FleetWindows {
     return withDeadline(options, late, async (ending) => {
       const { signal } = ending;
       this.#endings.add(ending);
-      const acknowledgements = new Acknowledgements(this.#nc, this.#pool, this.#fleet);
+      const needed = [windowSubject(this.#pool), keySubject(WINDOWS, poolToken(this.#pool))];
+      const off = onForbidden(this.#nc, (subject, error) => {
+        if (needed.includes(subject)) ending.abort(error);
+      });
+      const acknowledgements = new Acknowledgements(this.#nc, this.#pool, this.#fleet, (error) =>
+        ending.abort(error),
+      );
       let key: Key | undefined;
       const open = async (): Promise<void> => {
         await unlessAborted(signal, this.#fleet.ready);
@@ -121,6 +127,7 @@ export class FleetWindows {
         return await this.#own.run(open, () => fn({ signal, token: (key as Key).token }), { signal });
       } finally {
         this.#endings.delete(ending);
+        off();
         acknowledgements.close();
         const givenUp = (key as Key | undefined)?.giveUp();
         if (isConnected(this.#nc)) await within(givenUp ?? Promise.resolve(), GIVING_UP).catch(() => {});
@@ -357,15 +364,15 @@ class Acknowledgements {
   readonly #close: () => void;
   #id: string | undefined;
 
-  constructor(nc: NatsConnection, pool: string, fleet: Fleet) {
+  /** @param refused called where they cannot be heard. */
+  constructor(nc: NatsConnection, pool: string, fleet: Fleet, refused: (error: BallermannError) => void) {
     this.#fleet = fleet;
-    const subscription = nc.subscribe(acknowledgementSubject(pool), {
-      callback: (_, message) => this.#hear(message.data),
-    });
+    const subject = acknowledgementSubject(pool);
+    const subscription = subscribe(nc, subject, (message) => this.#hear(message.data), { refused });
     const off = fleet.onGone(() => this.#changed.wake());
     this.#close = () => {
       off();
-      if (!subscription.isClosed()) subscription.unsubscribe();
+      unsubscribe(subscription);
     };
   }
 

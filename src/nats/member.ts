@@ -57,8 +57,8 @@ const joined = new WeakMap<NatsConnection, Set<string>>();
  * Has a pool of this primary serve the calls of its fleet: those that `fleetPool(nc, name)` makes on any machine. Resolves
  * when it does. The connection stays the caller's: close it when the member has left.
  * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_WRONG_PROCESS outside of the primary's main thread,
- * ERR_POOL_EXISTS if the pool has joined by this connection already, ERR_CLOSED, ERR_DISCONNECTED if the connection is closed or
- * the server has no JetStream.
+ * ERR_POOL_EXISTS if the pool has joined by this connection already, ERR_CLOSED, ERR_DISCONNECTED if the connection is closed,
+ * the server has no JetStream, or it does not let this client subscribe.
  */
 export async function join(
   nc: NatsConnection,
@@ -135,7 +135,10 @@ async function enter(
     // The supervisor's close waits for it, so the last answers are on their way when the process ends.
     const unfollow = balancer.follow({ ended: begin });
     balancer.once('close', begin);
-    await nc.flush();
+    await serving.begun().catch(async (error) => {
+      await begin();
+      throw error;
+    });
     presence.update(standing());
     return {
       id: presence.id,

@@ -9,6 +9,7 @@ import type { Balancer } from '../primary/pools/balancer.js';
 import type { Caller, Message } from '../primary/replicas/message.js';
 import { send } from '../primary/replicas/messaging.js';
 import { within } from './buckets.js';
+import { subscribe, unsubscribe } from './connection.js';
 import type { MemberState } from './presence.js';
 import { askSubject, callSubject, cancelSubject, memberSubject, QUEUE } from './subjects.js';
 import { type CallMeta, callMeta, decode, encode, errorMessage } from './wire.js';
@@ -45,6 +46,8 @@ export class Serving {
   readonly #unfinished = new Map<string, Message>();
   readonly #calls: Subscription[];
   readonly #others: Subscription[];
+  /** Why it cannot serve. */
+  #refused: BallermannError | undefined;
   #leaving = false;
   readonly #idle = deferred();
 
@@ -62,19 +65,24 @@ export class Serving {
     this.#options = options;
     this.#isHeld = isHeld;
     const { name } = balancer;
-    const on = (subject: string, act: (message: Msg) => void, queue?: string): Subscription =>
-      nc.subscribe(subject, {
-        ...(queue !== undefined && { queue }),
-        callback: (error, message) => {
-          if (error === null) act(message);
-        },
-      });
+    const refused = (error: BallermannError): void => {
+      this.#refused ??= error;
+    };
     this.#others = [
-      on(cancelSubject(name), (message) => this.#cancel(message)),
-      on(askSubject(name), (message) => this.#tellWhatIsHere(message)),
+      subscribe(nc, cancelSubject(name), (message) => this.#cancel(message), { refused }),
+      subscribe(nc, askSubject(name, id), (message) => this.#tellWhatIsHere(message), { refused }),
     ];
     const take = (message: Msg): void => this.#take(message);
-    this.#calls = [on(memberSubject(name, id), take), on(callSubject(name), take, QUEUE)];
+    this.#calls = [
+      subscribe(nc, memberSubject(name, id), take, { refused }),
+      subscribe(nc, callSubject(name), take, { queue: QUEUE, refused }),
+    ];
+  }
+
+  /** Resolves once the server has heard that it serves. @throws BallermannError ERR_DISCONNECTED where it may not. */
+  async begun(): Promise<void> {
+    await this.#nc.flush();
+    if (this.#refused !== undefined) throw this.#refused;
   }
 
   state(): MemberState {
@@ -99,7 +107,7 @@ export class Serving {
     await this.#settle(Promise.all(this.#calls.map((subscription) => subscription.drain())));
     if (this.#unfinished.size > 0) await Promise.race([this.#idle.promise, this.#nc.closed()]);
     await this.#settle(this.#nc.isClosed() ? Promise.resolve() : this.#nc.flush());
-    for (const one of this.#others) if (!one.isClosed()) one.unsubscribe();
+    for (const one of this.#others) unsubscribe(one);
   }
 
   /** The server may be out of reach: then nothing comes from it either. */
@@ -192,9 +200,8 @@ export class Serving {
   #tellWhatIsHere({ data, reply }: Msg): void {
     if (!reply) return;
     try {
-      const { n, ids } = JSON.parse(Buffer.from(data).toString()) as { n: number; ids: string[] };
-      const has = ids.filter((id) => this.#unfinished.has(id));
-      this.#answer(reply, Buffer.from(JSON.stringify({ n, member: this.#id, has })));
+      const ids = JSON.parse(Buffer.from(data).toString()) as string[];
+      this.#answer(reply, Buffer.from(JSON.stringify(ids.filter((id) => this.#unfinished.has(id)))));
     } catch {
       // Of somebody else, or the connection is closed.
     }

@@ -20,7 +20,7 @@ export function cancelSubject(pool: string): string {
   return `ballermann.cancel.${poolToken(pool)}`;
 }
 
-/** Reply subjects of calls whose callers have waited long: every member answers which of them it has. */
-export function askSubject(pool: string): string {
-  return `ballermann.ask.${poolToken(pool)}`;
+/** Reply subjects of calls whose callers have waited long, a list of them: the member answers which of them it has. */
+export function askSubject(pool: string, id: string): string {
+  return `ballermann.ask.${poolToken(pool)}.${id}`;
 }

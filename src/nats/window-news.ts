@@ -6,8 +6,9 @@
 
 import type { KV } from '@nats-io/kv';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { BallermannError } from '../errors.js';
 import { within } from './buckets.js';
-import { onReconnect } from './connection.js';
+import { onReconnect, subscribe, unsubscribe } from './connection.js';
 import { poolToken, windowSubject } from './keys.js';
 
 /** ms without a renewal after which a window is over, where its coordinator says nothing else. */
@@ -53,22 +54,28 @@ export class WindowNews {
   #lookTimer: NodeJS.Timeout | undefined;
   #lapseTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  #refused: BallermannError | undefined;
 
   private constructor(nc: NatsConnection, kv: KV, pool: string) {
     this.#kv = kv;
     this.#key = poolToken(pool);
-    this.#subscription = nc.subscribe(windowSubject(pool), { callback: (_, message) => this.#hear(message) });
+    this.#subscription = subscribe(nc, windowSubject(pool), (message) => this.#hear(message), {
+      refused: (error) => {
+        this.#refused = error;
+      },
+    });
     this.#offReconnect = onReconnect(nc, () => this.#lookAgain());
   }
 
   /**
    * Resolves once it is known whether a window is open. It listens before it looks, so nothing falls between the two.
-   * @throws what reading the key throws.
+   * @throws what reading the key throws; BallermannError ERR_DISCONNECTED where it may not listen.
    */
   static async follow(nc: NatsConnection, kv: KV, pool: string): Promise<WindowNews> {
     const news = new WindowNews(nc, kv, pool);
     try {
       await news.look();
+      if (news.#refused !== undefined) throw news.#refused; // the server has said so by now
     } catch (error) {
       news.close();
       throw error;
@@ -135,7 +142,7 @@ export class WindowNews {
   close(): void {
     this.#closed = true;
     this.#offReconnect();
-    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+    unsubscribe(this.#subscription);
     this.#untime();
     this.#listeners.clear();
   }

@@ -123,13 +123,19 @@ export type Answer =
 export function answerOf(message: Msg): Answer {
   const { headers, data } = message;
   if (headers === undefined) return { kind: 'result', data };
+  if (isNobody(message)) return { kind: 'nobody' };
   const code = headers.get(ERROR_CODE);
-  if (code === '') return headers.code === REFUSED ? { kind: 'nobody' } : { kind: 'result', data };
+  if (code === '') return { kind: 'result', data };
   const error = errorOf(data, headers.get(ERROR_TEXT));
   const member = headers.get(MEMBER);
   return Number(code) === REFUSED && member !== ''
     ? { kind: 'refused', member, error }
     : { kind: 'failed', error };
+}
+
+/** Whether it is the server's word that nobody listens on the subject of the request. */
+export function isNobody({ headers, data }: Msg): boolean {
+  return headers?.code === REFUSED && data.length === 0;
 }
 
 function errorOf(data: Uint8Array, text: string): Error {

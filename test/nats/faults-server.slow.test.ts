@@ -54,20 +54,6 @@ test('a server with a token and TLS serves whoever has both', async () => {
   await fleet.pool.applyWithin(() => {});
 });
 
-test('a server that forbids the subjects of calls: the call is rejected as lost, before its time limit', async () => {
-  const permissions = { publish: { deny: 'ballermann.call.>' } };
-  const users = [
-    { user: 'all', password: 'a' },
-    { user: 'some', password: 's', permissions },
-  ];
-  const server = { config: { authorization: { users } } };
-  await using fleet = await Fleet.start({ machines: 1, server, connection: { user: 'all', pass: 'a' } });
-  const nc = await connect({ servers: fleet.server.url, user: 'some', pass: 's' });
-  await rejects(fleetPool(nc, 'work').call(fleet.work(), { timeout: 20_000 }), 'ERR_REPLICA_DIED');
-  assert.equal(fleet.diary, []);
-  await nc.close();
-});
-
 test('without JetStream, and on a closed connection: joining, calls and windows say so at once', async () => {
   await using server = await NatsServer.start({ jetstream: false });
   await using supervisor = await start({ replicas: 1 });

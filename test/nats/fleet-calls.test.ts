@@ -8,7 +8,7 @@ import { type FleetPool, fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { announce, type MemberState } from '#src/nats/presence.js';
-import { callSubject, memberSubject, QUEUE } from '#src/nats/subjects.js';
+import { askSubject, callSubject, memberSubject, QUEUE } from '#src/nats/subjects.js';
 import { calls } from '#src/tracing.js';
 import { rejects, start, times, until } from '../support/helpers.js';
 import { isMissing, NatsServer } from '../support/nats.js';
@@ -202,11 +202,11 @@ test('a call that no member has is lost: again where it may run twice, ERR_REPLI
   };
   raw.subscribe(callSubject(name), { queue: QUEUE, callback: (_, message) => swallow(message) });
   raw.subscribe(memberSubject(name, presence.id), { callback: (_, message) => swallow(message) });
-  raw.subscribe(`ballermann.ask.${callSubject(name).split('.')[2]}`, {
+  raw.subscribe(askSubject(name, presence.id), {
     callback(_, message) {
-      const { n } = message.json<{ n: number }>();
+      assert.is(message.json<string[]>().length, 2);
       answers = true;
-      message.respond(JSON.stringify({ n, member: presence.id, has: [] }));
+      message.respond(JSON.stringify([]));
     },
   });
   await raw.flush();
@@ -220,6 +220,31 @@ test('a call that no member has is lost: again where it may run twice, ERR_REPLI
     await presence.leave();
     await raw.close();
   }
+});
+
+test('a machine that is gone: what may run twice goes to another at once, the rest is lost when its heartbeat lapses', async () => {
+  await using made = await pool();
+  const { balancer, fleet } = made;
+  const raw = await connect({ servers: server.url });
+  await announce(raw, balancer.name, undefined, () => STATE, { heartbeat: 1_000 });
+  let swallowed = 0;
+  raw.subscribe(callSubject(balancer.name), {
+    queue: QUEUE,
+    callback: () => {
+      swallowed++;
+    },
+  });
+  await raw.flush();
+  const once = later(fleet.call(1, { timeout: 20_000 }));
+  const twice = fleet.call(2, { timeout: 20_000, idempotent: true });
+  await until(() => swallowed === 2, 'both calls to be there');
+  await using member = await join(nc, balancer);
+  await raw.close();
+  assert.is(((await twice) as { echo: number }).echo, 2);
+  assert.is(fleet.members().length, 2, `its heartbeat has not lapsed, and ${member.id} is there`);
+  await rejects(once, { code: 'ERR_REPLICA_DIED', message: /was lost/ });
+  assert.is(fleet.members().length, 1);
+  assert.is(balancer.stats().sent, 1);
 });
 
 test('every one of many calls is answered, whatever its number', async () => {
