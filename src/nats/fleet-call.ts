@@ -140,7 +140,7 @@ export class FleetCalls {
         onAbort(signal, call.onAbort);
       }
       if (this.#view.windowOpen) this.#hold(call);
-      else this.#send(call, undefined, timeout);
+      else this.#send(call, this.#anybody(), timeout);
     });
   }
 
@@ -232,13 +232,23 @@ export class FleetCalls {
     this.#forgetTry(call);
     call.refusedBy ??= new Set();
     call.refusedBy.add(refusedBy);
-    const left = this.#view.members().filter(({ id }) => !call.refusedBy?.has(id));
-    const able = left.filter(({ alive, paused }) => alive > 0 && !paused);
-    const among = able.length > 0 ? able : left;
-    const next = among[Math.floor(Math.random() * among.length)];
+    const next = this.#member(call.refusedBy);
     if (this.#view.windowOpen) this.#hold(call);
     else if (next === undefined) this.#tryLater(call);
-    else this.#send(call, next.id);
+    else this.#send(call, next);
+  }
+
+  /** Whom a call is for that any member may take: left to the server, unless it could give it to one that is silent. */
+  #anybody(): string | undefined {
+    return this.#view.hasSilent ? this.#member() : undefined;
+  }
+
+  /** One of those that are there, and rather of those that can take a call. */
+  #member(except?: ReadonlySet<string>): string | undefined {
+    const left = this.#view.members().filter(({ id }) => !except?.has(id));
+    const able = left.filter(({ alive, paused }) => alive > 0 && !paused);
+    const among = able.length > 0 ? able : left;
+    return among[Math.floor(Math.random() * among.length)]?.id;
   }
 
   #tryLater(call: Call): void {
@@ -266,7 +276,7 @@ export class FleetCalls {
     if (!this.#waiting.has(call)) return;
     call.refusedBy = undefined;
     if (this.#view.windowOpen) this.#hold(call);
-    else this.#send(call, undefined);
+    else this.#send(call, this.#anybody());
   }
 
   #forgetTry(call: Call): void {

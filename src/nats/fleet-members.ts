@@ -18,6 +18,11 @@ export interface Member extends MemberState {
 export interface FleetView {
   /** Those whose heartbeat has not lapsed, in the order of their ids. */
   members(): readonly Member[];
+  /**
+   * Whether a member's heartbeat has lapsed that the server may still give calls to: its process or its machine hangs, or the
+   * network is cut, and the server notices that minutes later.
+   */
+  readonly hasSilent: boolean;
   /** Whether a window over the fleet is open. */
   readonly windowOpen: boolean;
   /** Resolves when no window is open; at once where none is. Rejects with the signal's reason. */
@@ -40,6 +45,9 @@ interface Seen {
 /** ms that a timer may be late before the process counts as one that was suspended: the others may have beaten meanwhile. */
 const SUSPENDED = 250;
 
+/** ms after which a server has dropped a client that does not answer: it asks every 2 minutes, and again, by default. */
+const DROPPED_AFTER = 600_000;
+
 export class Fleet implements FleetView {
   readonly ready: Promise<void>;
   readonly #nc: NatsConnection;
@@ -52,6 +60,8 @@ export class Fleet implements FleetView {
   #members: readonly Member[] | undefined;
   /** The last heartbeats of those who have lapsed, which stay in the bucket for some time. */
   readonly #lapsed = new Map<string, number>();
+  /** Those who have lapsed and may still be sent something: until when (performance.now()), in this order. */
+  readonly #silent = new Map<string, number>();
   #kvs: { readonly members: KV; readonly windows: KV } | undefined;
   #news: WindowNews | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -84,6 +94,14 @@ export class Fleet implements FleetView {
       .map(({ member }) => member)
       .sort((a, b) => (a.id < b.id ? -1 : 1));
     return this.#members;
+  }
+
+  get hasSilent(): boolean {
+    for (const [id, until] of this.#silent) {
+      if (until > performance.now()) return true;
+      this.#silent.delete(id);
+    }
+    return false;
   }
 
   get windowOpen(): boolean {
@@ -144,8 +162,12 @@ export class Fleet implements FleetView {
   /** What is put into the bucket is published under its key's subject: no consumer in the server is needed to hear it. */
   #hear(message: Msg): void {
     const id = message.subject.slice(message.subject.lastIndexOf('.') + 1);
-    if (message.headers?.get('KV-Operation')) this.#lose(id);
-    else this.#see(id, message.data);
+    if (message.headers?.get('KV-Operation')) {
+      this.#silent.delete(id); // it has left
+      this.#lose(id);
+    } else {
+      this.#see(id, message.data);
+    }
   }
 
   #see(id: string, value: Uint8Array): void {
@@ -159,6 +181,7 @@ export class Fleet implements FleetView {
     const { lapse, beat, ...state } = data;
     if (beat <= (this.#lapsed.get(id) ?? 0)) return;
     this.#lapsed.delete(id);
+    this.#silent.delete(id);
     this.#members = undefined;
     this.#seen.set(id, { member: { id, ...state }, lapse, beat, lapsesAt: performance.now() + lapse });
     this.#schedule();
@@ -188,6 +211,7 @@ export class Fleet implements FleetView {
       for (const [id, { lapsesAt, beat }] of this.#seen) {
         if (lapsesAt > now) continue;
         this.#lapsed.set(id, beat);
+        this.#silent.set(id, now + DROPPED_AFTER);
         this.#lose(id);
       }
     }

@@ -242,9 +242,39 @@ test('a machine that is gone: what may run twice goes to another at once, the re
   await raw.close();
   assert.is(((await twice) as { echo: number }).echo, 2);
   assert.is(fleet.members().length, 2, `its heartbeat has not lapsed, and ${member.id} is there`);
+  let ended = false;
+  void once.catch(() => {
+    ended = true;
+  });
+  await until(() => fleet.members().length === 1 || ended, 'the lapse');
+  await new Promise(setImmediate);
+  assert.ok(ended, 'it is known to be lost with the heartbeat');
   await rejects(once, { code: 'ERR_REPLICA_DIED', message: /was lost/ });
   assert.is(fleet.members().length, 1);
   assert.is(balancer.stats().sent, 1);
+});
+
+test('a machine that hangs: once its heartbeat has lapsed it is sent nothing', async () => {
+  await using made = await pool();
+  const { balancer, fleet } = made;
+  const heart = await connect({ servers: server.url });
+  const hangs = await connect({ servers: server.url }); // the server cannot see that
+  await announce(heart, balancer.name, undefined, () => STATE, { heartbeat: 100 });
+  let swallowed = 0;
+  hangs.subscribe(callSubject(balancer.name), {
+    queue: QUEUE,
+    callback: () => {
+      swallowed++;
+    },
+  });
+  await hangs.flush();
+  await using member = await join(nc, balancer);
+  await until(() => fleet.members().length === 2, 'both members');
+  await heart.close();
+  await until(() => fleet.members().length === 1, `the lapse of all but ${member.id}`);
+  await Promise.all(times(100, () => fleet.call(1)));
+  assert.is(swallowed, 0);
+  await hangs.close();
 });
 
 test('every one of many calls is answered, whatever its number', async () => {
