@@ -22,19 +22,35 @@ import type { Kind } from './machine.js';
 const { quick, markdown } = options('bench:nats');
 const rounds = quick ? 3 : 9;
 const effort = quick ? { leadIn: 100, ms: 300 } : { leadIn: 300, ms: 1000 };
+/** Of a bare request. */
 const TARGET = 0.85;
+/** ms */
+const WORK = 5;
 const PRIMARIES = [1, 2, 3];
 
-const payload: Payload = {
-  make: (n) => ({ n, text: 'a small message' }) as unknown as Message,
-  check(n, reply) {
-    if ((reply as unknown as { n: number }).n !== n) throw new Error(`wrong reply: ${JSON.stringify(reply)}`);
-  },
-};
+/** @param ms that a replica is to work on it, and on nothing else. */
+function payloadOf(ms: number): Payload {
+  return {
+    make: (n) => ({ n, text: 'a small message', ms }) as Message,
+    check(n, reply) {
+      if (reply.n !== n) throw new Error(`wrong reply: ${JSON.stringify(reply)}`);
+    },
+  };
+}
 
 interface Contender {
   readonly name: string;
   readonly call: (message: Message) => Promise<Reply>;
+}
+
+/** The first of `among` is what the others are compared with. */
+interface Experiment {
+  readonly title: string;
+  readonly payload: Payload;
+  readonly inFlight: number;
+  readonly among: readonly Contender[];
+  /** For the fleet of one. */
+  readonly target?: number;
 }
 
 const machines: ChildProcess[] = [];
@@ -67,21 +83,33 @@ try {
     fleets.push({ name: `fleet of ${count}`, call: (message) => fleet.call(message) as Promise<Reply> });
   }
   console.log(`${machineLine()}; one replica each; medians of ${rounds} rounds (lowest to highest)\n`);
-  const results: { inFlight: number; series: { name: string; rounds: number[] }[] }[] = [];
-  for (const inFlight of [1, 64]) {
-    const among = [...requests, ...(inFlight === 1 ? fleets.slice(0, 1) : fleets)];
-    const series = await measure(among, inFlight);
-    results.push({ inFlight, series });
-    const reference = series[0]?.rounds;
-    const rows = series.map((one) => {
-      const { median, min, max } = spread(one.rounds);
-      const ratio = medianRatio(one.rounds, reference);
-      const range = `${threeDigits(min)} to ${threeDigits(max)}`;
-      const verdict = one.name === 'fleet of 1' ? verdictOf(TARGET, ratio >= TARGET) : '';
-      return [one.name, threeDigits(median), range, threeDigits(ratio), verdict];
-    });
-    const head = [`small object, ${inFlight} in flight`, 'calls/s', 'lowest to highest', 'x bare', 'target'];
-    console.log(`${table(head, rows, markdown)}\n`);
+  const experiments: Experiment[] = [
+    {
+      title: 'small object, 1 in flight',
+      payload: payloadOf(0),
+      inFlight: 1,
+      among: [...requests, ...fleets.slice(0, 1)],
+      target: TARGET,
+    },
+    {
+      title: 'small object, 64 in flight',
+      payload: payloadOf(0),
+      inFlight: 64,
+      among: [...requests, ...fleets],
+      target: TARGET,
+    },
+    {
+      title: `work of ${WORK} ms, one at a time in a replica, 64 in flight`,
+      payload: payloadOf(WORK),
+      inFlight: 64,
+      among: fleets,
+    },
+  ];
+  const results: { title: string; series: Series[] }[] = [];
+  for (const experiment of experiments) {
+    const series = await measure(experiment);
+    results.push({ title: experiment.title, series });
+    console.log(`${report(experiment, series)}\n`);
   }
   await nc.close();
   const file = new URL('../../../bench/results-nats.json', import.meta.url);
@@ -90,16 +118,34 @@ try {
   for (const one of machines) if (one.connected) one.disconnect();
 }
 
-async function measure(among: readonly Contender[], inFlight: number) {
+interface Series {
+  readonly name: string;
+  readonly rounds: number[];
+}
+
+async function measure({ title, payload, inFlight, among }: Experiment): Promise<Series[]> {
   const series = among.map(({ name, call }) => ({ name, call, rounds: [] as number[] }));
   const one = ({ call }: Contender) => drive(call, { inFlight, payload, ...effort });
   for (const contender of series) await one(contender);
   for (let round = 0; round < rounds; round++) {
-    progress(`${inFlight} in flight, round ${round + 1} of ${rounds}`);
+    progress(`${title}, round ${round + 1} of ${rounds}`);
     for (const contender of shuffled(series)) contender.rounds.push((await one(contender)).perSecond);
   }
   progress('');
   return series.map(({ name, rounds }) => ({ name, rounds }));
+}
+
+function report({ title, target }: Experiment, series: readonly Series[]): string {
+  const [reference] = series;
+  const rows = series.map(({ name, rounds }) => {
+    const { median, min, max } = spread(rounds);
+    const ratio = medianRatio(rounds, reference?.rounds);
+    const range = `${threeDigits(min)} to ${threeDigits(max)}`;
+    const isHeld = target !== undefined && name === 'fleet of 1';
+    const verdict = isHeld ? `${target}: ${verdictOf(ratio, ratio >= target)}` : '';
+    return [name, threeDigits(median), range, threeDigits(ratio), verdict];
+  });
+  return table([title, 'calls/s', 'lowest to highest', `x ${reference?.name}`, 'target'], rows, markdown);
 }
 
 async function serve(kind: Kind, url: string, name: string): Promise<void> {

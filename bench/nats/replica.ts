@@ -1,5 +1,12 @@
-/** The task of all: an echo. */
+/** The task of all: an echo; after `ms`, where it says so, in which nothing else is worked on. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { handle } from 'ballermann/replica';
 
-handle((message) => message);
+let before: Promise<void> = Promise.resolve();
+
+handle((message: { ms: number }) => {
+  if (message.ms === 0) return message;
+  before = before.then(() => sleep(message.ms));
+  return before.then(() => message);
+});
