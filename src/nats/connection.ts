@@ -3,8 +3,14 @@
  * do. One look at its status, however many ask.
  */
 
-import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
-import { badType } from '../arguments.js';
+import {
+  type ConnectionOptions,
+  createInbox,
+  type Msg,
+  type NatsConnection,
+  type Subscription,
+} from '@nats-io/transport-node';
+import { badRange, badType } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 
 interface Watched {
@@ -116,11 +122,27 @@ export function unsubscribe(subscription: Subscription): void {
   if (!subscription.isClosed()) subscription.unsubscribe();
 }
 
-/** @throws TypeError for what is no connection; BallermannError ERR_DISCONNECTED where it is closed. */
+/** What connect() was given. The client has it on its connection; its types do not say so. */
+function optionsOf(nc: NatsConnection): ConnectionOptions {
+  return (nc as NatsConnection & { options?: ConnectionOptions }).options ?? {};
+}
+
+/** A subject for answers to this connection, with the prefix that it was given for all of its own. */
+export function inboxOf(nc: NatsConnection): string {
+  return createInbox(optionsOf(nc).inboxPrefix);
+}
+
+/** @throws TypeError, RangeError for what is no connection that can be used; BallermannError ERR_DISCONNECTED where it is closed. */
 export function checkConnection(nc: NatsConnection): void {
   const { publish, subscribe, isClosed } = (nc ?? {}) as Partial<NatsConnection>;
   if ([publish, subscribe, isClosed].some((method) => typeof method !== 'function'))
     throw badType('nc', 'a connection, as connect() of @nats-io/transport-node resolves with', nc);
+  if (optionsOf(nc).noEcho)
+    throw badRange(
+      'nc',
+      'a connection without noEcho: members and callers of one process would not hear each other',
+      'one with it',
+    );
   if (nc.isClosed() || nc.isDraining())
     throw new BallermannError('ERR_DISCONNECTED', 'the connection to NATS is closed');
 }

@@ -1,12 +1,12 @@
 /** The caller's side of calls: each goes to some member, to another one while it is refused, and is looked for where no answer comes. */
 
-import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { offAbort, onAbort } from '../aborts.js';
 import { badRange } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 import type { CheckedCallOptions } from '../options.js';
 import type { TraceCarrier } from '../tracing.js';
-import { onForbidden, subscribe, unsubscribe } from './connection.js';
+import { inboxOf, onForbidden, subscribe, unsubscribe } from './connection.js';
 import type { FleetView } from './fleet-members.js';
 import { LostCalls, Try } from './lost-calls.js';
 import { HEARTBEAT } from './presence.js';
@@ -88,7 +88,7 @@ export class FleetCalls {
     this.#nc = nc;
     this.#pool = pool;
     this.#view = view;
-    this.#inbox = createInbox();
+    this.#inbox = inboxOf(nc);
     this.#subscription = subscribe(nc, `${this.#inbox}.*`, (message) => this.#hear(message), {
       refused: (error) => this.close(error),
     });

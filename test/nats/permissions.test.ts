@@ -1,6 +1,6 @@
-/** A server that does not let a client do what it needs: whatever needs it rejects at once, and says which subject it is. */
+/** Clients that may not do what they need, by the server or their own options: what needs it rejects at once, and says why. */
 
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import { balance, type Supervisor } from 'ballermann';
 import { fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
@@ -32,18 +32,20 @@ let server: NatsServer;
 let supervisor: Supervisor;
 const connections: NatsConnection[] = [];
 
-async function as(user: User | 'all'): Promise<NatsConnection> {
-  const nc = await connect({ servers: server.url, user, pass: 'p' });
+async function as(user: User | 'all' | 'private', options?: ConnectionOptions): Promise<NatsConnection> {
+  const nc = await connect({ servers: server.url, user, pass: 'p', ...options });
   connections.push(nc);
   return nc;
 }
 
 it.before(async () => {
   if (isMissing) return;
-  const users = Object.entries(DENIED).map(([user, denied]) => {
+  const users: object[] = Object.entries(DENIED).map(([user, denied]) => {
     const [[verb, subject]] = Object.entries(denied) as [[string, string]];
-    return { user, password: 'p', permissions: { [verb]: { deny: subject } } };
+    return { user, password: 'p', permissions: { [verb]: { deny: [subject] } } };
   });
+  const inbox = { allow: ['_PRIVATE.>', '$KV.>', '$SRV.>', 'ballermann.>'] };
+  users.push({ user: 'private', password: 'p', permissions: { subscribe: inbox } });
   const config = { authorization: { users: [{ user: 'all', password: 'p' }, ...users] } };
   server = await NatsServer.start({ config });
   supervisor = await start({ replicas: 1 });
@@ -105,6 +107,23 @@ test('joining: nothing is left of it, and another connection may join', async ()
   await using member = await enter('discovery'); // the tools of NATS do not see it, and that is all
   assert.is(((await fleet.call(1)) as { echo: number }).echo, 1);
   assert.ok(member.id);
+});
+
+test('a client that may hear answers under a prefix of its own alone', async () => {
+  const own = await as('private', { inboxPrefix: '_PRIVATE' });
+  await using pool = await balance(supervisor, 'private');
+  await using member = await join(own, pool);
+  await using fleet = fleetPool(own, 'private');
+  assert.is(((await fleet.call(1)) as { echo: number }).echo, 1);
+  await fleet.applyWithin(() => assert.ok(pool.stats().paused));
+  assert.ok(member.id);
+});
+
+test('a connection that does not hear itself is refused', async () => {
+  const deaf = await as('all', { noEcho: true });
+  await using pool = await balance(supervisor, 'deaf');
+  await rejects(join(deaf, pool), { code: 'ERR_OUT_OF_RANGE', message: /noEcho/ });
+  assert.throws(() => fleetPool(deaf, 'deaf'), /noEcho/);
 });
 
 it.run();
