@@ -3,7 +3,14 @@
  * a direct get may be answered by a server that lags behind, and the windows depend on reads that see every earlier write.
  */
 
-import { type Bucket, type KV, type KvEntry, Kvm } from '@nats-io/kv';
+import {
+  type Bucket,
+  type KV,
+  type KvDeleteOptions,
+  type KvEntry,
+  Kvm,
+  type KvPutOptions,
+} from '@nats-io/kv';
 import { type NatsConnection, nanos } from '@nats-io/transport-node';
 import { BallermannError } from '../errors.js';
 import { forbidden } from './connection.js';
@@ -11,12 +18,68 @@ import { forbidden } from './connection.js';
 /** ms that one request to JetStream may take where nothing else limits it. */
 const REQUEST = 5_000;
 
-/**
- * Opens the bucket; makes it where it is not there.
- * @param ttl ms that an entry must live at least. A bucket that lets them live longer is left so: nobody relies on the end.
- * @throws BallermannError ERR_DISCONNECTED where JetStream cannot be reached.
- */
-export async function openBucket(nc: NatsConnection, name: string, ttl: number): Promise<KV> {
+/** One of them. A server that comes back without its store has lost the bucket: whoever misses it makes it again. */
+export class FleetBucket {
+  readonly #nc: NatsConnection;
+  readonly #name: string;
+  readonly #ttl: number;
+  #kv: Promise<KV>;
+
+  private constructor(nc: NatsConnection, name: string, ttl: number, kv: KV) {
+    this.#nc = nc;
+    this.#name = name;
+    this.#ttl = ttl;
+    this.#kv = Promise.resolve(kv);
+  }
+
+  /**
+   * Makes the bucket where it is not there.
+   * @param ttl ms that an entry must live at least. A bucket that lets them live longer is left so: nobody relies on the end.
+   * @throws BallermannError ERR_DISCONNECTED where JetStream cannot be reached.
+   */
+  static async open(nc: NatsConnection, name: string, ttl: number): Promise<FleetBucket> {
+    return new FleetBucket(nc, name, ttl, await opened(nc, name, ttl));
+  }
+
+  get(key: string): Promise<KvEntry | null> {
+    return this.#with((kv) => kv.get(key));
+  }
+
+  /** @returns the revision. */
+  put(key: string, value: string, options: Partial<KvPutOptions>): Promise<number> {
+    return this.#with((kv) => kv.put(key, value, options));
+  }
+
+  delete(key: string, options?: Partial<KvDeleteOptions>): Promise<void> {
+    return this.#with((kv) => kv.delete(key, options));
+  }
+
+  /** The live entries whose keys fit the pattern, by one look at the stream's subjects and a read of each. */
+  entries(pattern: string): Promise<KvEntry[]> {
+    return this.#with(async (kv) => {
+      const { jsm, stream, bucket } = kv as Bucket;
+      const prefix = keySubject(bucket, '');
+      const { state } = await jsm.streams.info(stream, { subjects_filter: keySubject(bucket, pattern) });
+      const keys = Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
+      const entries = await Promise.all(keys.map((key) => kv.get(key)));
+      return entries.filter((entry) => entry !== null && entry.operation === 'PUT') as KvEntry[];
+    });
+  }
+
+  async #with<T>(task: (kv: KV) => Promise<T>): Promise<T> {
+    const used = this.#kv;
+    const kv = await used;
+    try {
+      return await task(kv);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      if (this.#kv === used) this.#kv = opened(this.#nc, this.#name, this.#ttl).catch(() => kv);
+      return task(await this.#kv);
+    }
+  }
+}
+
+async function opened(nc: NatsConnection, name: string, ttl: number): Promise<KV> {
   try {
     const kv = await created(nc, name, ttl).catch(() => created(nc, name, ttl)); // another may have made it meanwhile
     const { ttl: existing, streamInfo } = await kv.status();
@@ -26,6 +89,11 @@ export async function openBucket(nc: NatsConnection, name: string, ttl: number):
   } catch (cause) {
     throw unreachable(`the bucket '${name}' cannot be opened`, cause);
   }
+}
+
+/** What a read and a write of a stream that is not there end with. */
+function isGone(error: unknown): boolean {
+  return error instanceof Error && ['StreamNotFoundError', 'JetStreamNotEnabled'].includes(error.name);
 }
 
 /** For whatever a fleet needs JetStream for. */
@@ -43,16 +111,6 @@ export function unreachable(what: string, cause: unknown): BallermannError {
 
 function created(nc: NatsConnection, name: string, ttl: number): Promise<KV> {
   return new Kvm(nc).create(name, { ttl, history: 1, allow_direct: false });
-}
-
-/** The live entries whose keys fit the pattern, by one look at the stream's subjects and a read of each. */
-export async function entriesOf(kv: KV, pattern: string): Promise<KvEntry[]> {
-  const { jsm, stream, bucket } = kv as Bucket;
-  const prefix = keySubject(bucket, '');
-  const { state } = await jsm.streams.info(stream, { subjects_filter: keySubject(bucket, pattern) });
-  const keys = Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
-  const entries = await Promise.all(keys.map((key) => kv.get(key)));
-  return entries.filter((entry) => entry !== null && entry.operation === 'PUT') as KvEntry[];
 }
 
 /** The subject that what is put under a key is published to. */

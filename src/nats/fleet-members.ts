@@ -1,10 +1,9 @@
 /** The caller's side of who is there: the members of a fleet as their heartbeats show them, and whether a window is open. */
 
-import type { KV } from '@nats-io/kv';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { unlessAborted } from '../aborts.js';
 import type { BallermannError } from '../errors.js';
-import { entriesOf, keySubject, openBucket, unreachable, within } from './buckets.js';
+import { FleetBucket, keySubject, unreachable, within } from './buckets.js';
 import { isConnected, onReconnect, subscribe, unsubscribe } from './connection.js';
 import { MEMBERS, memberKey, WINDOWS } from './keys.js';
 import { HEARTBEAT, type HeartbeatData, LAPSE, type MemberState } from './presence.js';
@@ -62,7 +61,7 @@ export class Fleet implements FleetView {
   readonly #lapsed = new Map<string, number>();
   /** Those who have lapsed and may still be sent something: until when (performance.now()), in this order. */
   readonly #silent = new Map<string, number>();
-  #kvs: { readonly members: KV; readonly windows: KV } | undefined;
+  #buckets: { readonly members: FleetBucket; readonly windows: FleetBucket } | undefined;
   #news: WindowNews | undefined;
   #timer: NodeJS.Timeout | undefined;
   #dueAt = Number.POSITIVE_INFINITY;
@@ -118,15 +117,15 @@ export class Fleet implements FleetView {
   }
 
   /** For the coordinator, once `ready` has resolved. */
-  get windows(): { readonly kv: KV; readonly news: WindowNews } {
-    return { kv: this.#kvs?.windows as KV, news: this.#news as WindowNews };
+  get windows(): { readonly bucket: FleetBucket; readonly news: WindowNews } {
+    return { bucket: this.#buckets?.windows as FleetBucket, news: this.#news as WindowNews };
   }
 
   /** Reads who is there now, those included whose heartbeats have not been heard here. Forgets nobody. */
   async list(): Promise<void> {
-    const { members } = this.#kvs ?? {};
+    const { members } = this.#buckets ?? {};
     if (members === undefined) return;
-    const entries = await within(entriesOf(members, memberKey(this.#pool, '*')));
+    const entries = await within(members.entries(memberKey(this.#pool, '*')));
     const stored = new Set<string>();
     for (const { key, value } of entries) {
       const id = key.slice(key.lastIndexOf('.') + 1);
@@ -146,10 +145,10 @@ export class Fleet implements FleetView {
   }
 
   async #start(): Promise<void> {
-    const members = await openBucket(this.#nc, MEMBERS, LAPSE * HEARTBEAT);
-    const windows = await openBucket(this.#nc, WINDOWS, LEASE);
+    const members = await FleetBucket.open(this.#nc, MEMBERS, LAPSE * HEARTBEAT);
+    const windows = await FleetBucket.open(this.#nc, WINDOWS, LEASE);
     try {
-      this.#kvs = { members, windows };
+      this.#buckets = { members, windows };
       await this.list();
       if (this.#refused !== undefined) throw this.#refused; // the server has said so by now
       this.#news = await WindowNews.follow(this.#nc, windows, this.#pool);

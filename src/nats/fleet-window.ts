@@ -9,14 +9,13 @@
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KV } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { unlessAborted, withDeadline } from '../aborts.js';
 import { checkFunction, checkMilliseconds, checkOptions, checkSignal } from '../arguments.js';
 import { deferred } from '../deferred.js';
 import { BallermannError } from '../errors.js';
 import { type WindowContext, type WindowOptions, Windows } from '../primary/pools/windows.js';
-import { keySubject, within } from './buckets.js';
+import { type FleetBucket, keySubject, within } from './buckets.js';
 import { checkConnection, isConnected, onForbidden, subscribe, unsubscribe } from './connection.js';
 import type { Fleet } from './fleet-members.js';
 import { acknowledgementSubject, poolToken, WINDOWS, windowSubject } from './keys.js';
@@ -107,7 +106,7 @@ export class FleetWindows {
       let key: Key | undefined;
       const open = async (): Promise<void> => {
         await unlessAborted(signal, this.#fleet.ready);
-        key = new Key(this.#nc, this.#fleet.windows.kv, this.#pool, this.#lease, (error) =>
+        key = new Key(this.#nc, this.#fleet.windows.bucket, this.#pool, this.#lease, (error) =>
           ending.abort(error),
         );
         await this.#take(key, signal, (why) => {
@@ -146,7 +145,7 @@ export class FleetWindows {
    * @param waitsFor is told what it waits for.
    */
   async #take(key: Key, signal: AbortSignal, waitsFor: (what: string) => void): Promise<void> {
-    const { kv, news } = this.#fleet.windows;
+    const { bucket, news } = this.#fleet.windows;
     const changed = new Wake();
     const off = news.on({ changed: () => changed.wake() });
     /** Which revision has been the key's since when. */
@@ -156,7 +155,7 @@ export class FleetWindows {
         signal.throwIfAborted();
         if (this.#nc.isClosed()) throw closedConnection();
         try {
-          const entry = await within(kv.get(poolToken(this.#pool)), this.#lease / RENEWALS);
+          const entry = await within(bucket.get(poolToken(this.#pool)), this.#lease / RENEWALS);
           waitsFor('another window of the pool was still open');
           const now = performance.now();
           const revision = entry?.revision ?? 0;
@@ -198,7 +197,7 @@ function closedConnection(): BallermannError {
 class Key {
   readonly id = randomUUID();
   readonly #nc: NatsConnection;
-  readonly #kv: KV;
+  readonly #bucket: FleetBucket;
   readonly #pool: string;
   readonly #lease: number;
   readonly #lost: (error: BallermannError) => void;
@@ -214,13 +213,13 @@ class Key {
 
   constructor(
     nc: NatsConnection,
-    kv: KV,
+    bucket: FleetBucket,
     pool: string,
     lease: number,
     lost: (error: BallermannError) => void,
   ) {
     this.#nc = nc;
-    this.#kv = kv;
+    this.#bucket = bucket;
     this.#pool = pool;
     this.#lease = lease;
     this.#lost = lost;
@@ -274,7 +273,7 @@ class Key {
         const revision = await this.#ownRevision();
         if (revision === undefined) break;
         await within(
-          this.#kv.delete(poolToken(this.#pool), { previousSeq: revision }),
+          this.#bucket.delete(poolToken(this.#pool), { previousSeq: revision }),
           this.#lease / RENEWALS,
         );
         break;
@@ -289,7 +288,7 @@ class Key {
     const data: WindowData = { id: this.id, lease: this.#lease };
     const timeout = this.#lease / RENEWALS / 2;
     return within(
-      this.#kv.put(poolToken(this.#pool), JSON.stringify(data), { previousSeq: previous, timeout }),
+      this.#bucket.put(poolToken(this.#pool), JSON.stringify(data), { previousSeq: previous, timeout }),
       timeout,
     );
   }
@@ -327,7 +326,7 @@ class Key {
 
   /** The key's revision; undefined where it is not ours (any more). */
   async #ownRevision(): Promise<number | undefined> {
-    const entry = await within(this.#kv.get(poolToken(this.#pool)), this.#lease / RENEWALS);
+    const entry = await within(this.#bucket.get(poolToken(this.#pool)), this.#lease / RENEWALS);
     if (entry?.operation !== 'PUT') return undefined;
     return (JSON.parse(entry.string()) as WindowData).id === this.id ? entry.revision : undefined;
   }

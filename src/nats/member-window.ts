@@ -15,7 +15,7 @@ import { onAbort } from '../aborts.js';
 import { MAX_TIMER } from '../arguments.js';
 import { primary } from '../local/primary.js';
 import type { Balancer } from '../primary/pools/balancer.js';
-import { openBucket, unreachable } from './buckets.js';
+import { FleetBucket, unreachable } from './buckets.js';
 import { acknowledgementSubject, WINDOWS } from './keys.js';
 import type { Presence } from './presence.js';
 import { LEASE, type OpenWindow, WindowNews } from './window-news.js';
@@ -50,9 +50,9 @@ export async function followWindows(
   balancer: Balancer,
   presence: Presence,
 ): Promise<WindowFollower> {
-  const kv = await openBucket(nc, WINDOWS, LEASE);
+  const bucket = await FleetBucket.open(nc, WINDOWS, LEASE);
   const { returns } = presence;
-  const news = await WindowNews.follow(nc, kv, balancer.name).catch((cause) => {
+  const news = await WindowNews.follow(nc, bucket, balancer.name).catch((cause) => {
     throw unreachable(`whether a window of pool '${balancer.name}' is open is not known`, cause);
   });
   return new Follower(nc, balancer, presence, news, returns);

@@ -1,9 +1,8 @@
 /** The member's side of who is there: a heartbeat in the bucket `ballermann_members`, for as long as the member serves. */
 
 import { randomUUID } from 'node:crypto';
-import type { KV } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { openBucket, unreachable, within } from './buckets.js';
+import { FleetBucket, unreachable, within } from './buckets.js';
 import { onReconnect } from './connection.js';
 import { MEMBERS, memberKey } from './keys.js';
 
@@ -70,8 +69,8 @@ export async function announce(
   state: () => MemberState,
   { heartbeat = HEARTBEAT }: PresenceOptions = {},
 ): Promise<Presence> {
-  const kv = await openBucket(nc, MEMBERS, LAPSE * heartbeat);
-  const heart = new Heart(nc, kv, pool, id ?? randomUUID(), state, heartbeat);
+  const bucket = await FleetBucket.open(nc, MEMBERS, LAPSE * heartbeat);
+  const heart = new Heart(nc, bucket, pool, id ?? randomUUID(), state, heartbeat);
   await heart.start().catch((cause) => {
     throw unreachable(`the first heartbeat of pool '${pool}' was not stored`, cause);
   });
@@ -80,7 +79,7 @@ export async function announce(
 
 class Heart implements Presence {
   readonly id: string;
-  readonly #kv: KV;
+  readonly #bucket: FleetBucket;
   readonly #key: string;
   readonly #state: () => MemberState;
   readonly #heartbeat: number;
@@ -98,14 +97,14 @@ class Heart implements Presence {
 
   constructor(
     nc: NatsConnection,
-    kv: KV,
+    bucket: FleetBucket,
     pool: string,
     id: string,
     state: () => MemberState,
     heartbeat: number,
   ) {
     this.id = id;
-    this.#kv = kv;
+    this.#bucket = bucket;
     this.#key = memberKey(pool, id);
     this.#state = state;
     this.#heartbeat = heartbeat;
@@ -143,7 +142,7 @@ class Heart implements Presence {
   async leave(): Promise<void> {
     this.#stop();
     await this.#beating;
-    await within(this.#kv.delete(this.#key), this.#heartbeat).catch(() => {}); // it lapses
+    await within(this.#bucket.delete(this.#key), this.#heartbeat).catch(() => {}); // it lapses
   }
 
   #stop(): void {
@@ -181,7 +180,7 @@ class Heart implements Presence {
     const sent = performance.now();
     this.#told = state;
     await within(
-      this.#kv.put(this.#key, JSON.stringify(data), { timeout: this.#heartbeat }),
+      this.#bucket.put(this.#key, JSON.stringify(data), { timeout: this.#heartbeat }),
       this.#heartbeat,
     );
     const hadLapsed = !this.isCurrent;

@@ -4,10 +4,9 @@
  * saw the last renewal; the coordinator times it from when it sent that, so it gives up before anybody else does.
  */
 
-import type { KV } from '@nats-io/kv';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { BallermannError } from '../errors.js';
-import { within } from './buckets.js';
+import { type FleetBucket, within } from './buckets.js';
 import { onReconnect, subscribe, unsubscribe } from './connection.js';
 import { poolToken, windowSubject } from './keys.js';
 
@@ -43,7 +42,7 @@ export interface WindowListener {
 const REMEMBERED = 32;
 
 export class WindowNews {
-  readonly #kv: KV;
+  readonly #bucket: FleetBucket;
   readonly #key: string;
   readonly #listeners = new Set<WindowListener>();
   readonly #subscription: Subscription;
@@ -56,8 +55,8 @@ export class WindowNews {
   #closed = false;
   #refused: BallermannError | undefined;
 
-  private constructor(nc: NatsConnection, kv: KV, pool: string) {
-    this.#kv = kv;
+  private constructor(nc: NatsConnection, bucket: FleetBucket, pool: string) {
+    this.#bucket = bucket;
     this.#key = poolToken(pool);
     this.#subscription = subscribe(nc, windowSubject(pool), (message) => this.#hear(message), {
       refused: (error) => {
@@ -71,8 +70,8 @@ export class WindowNews {
    * Resolves once it is known whether a window is open. It listens before it looks, so nothing falls between the two.
    * @throws what reading the key throws; BallermannError ERR_DISCONNECTED where it may not listen.
    */
-  static async follow(nc: NatsConnection, kv: KV, pool: string): Promise<WindowNews> {
-    const news = new WindowNews(nc, kv, pool);
+  static async follow(nc: NatsConnection, bucket: FleetBucket, pool: string): Promise<WindowNews> {
+    const news = new WindowNews(nc, bucket, pool);
     try {
       await news.look();
       if (news.#refused !== undefined) throw news.#refused; // the server has said so by now
@@ -110,7 +109,7 @@ export class WindowNews {
   /** Reads the key, and takes in what it says. */
   async look(ms?: number): Promise<void> {
     const before = this.#current;
-    const entry = await within(this.#kv.get(this.#key), ms);
+    const entry = await within(this.#bucket.get(this.#key), ms);
     if (this.#closed) return;
     if (entry === null || entry.operation !== 'PUT') {
       // What was opened since the question was asked is newer than the answer.

@@ -5,9 +5,11 @@ import { balance } from 'ballermann';
 import { fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { rejects, start, until } from '../support/helpers.js';
-import { Fleet, Outcomes } from '../support/machines.js';
+import { deferred } from '#src/deferred.js';
+import { rejects, start, times, until } from '../support/helpers.js';
+import { type Done, Fleet, Outcomes } from '../support/machines.js';
 import { certificate, isMissing, NatsServer } from '../support/nats.js';
+import { later } from '../support/processes.js';
 
 const it = suite('faults of the server');
 const test = isMissing ? it.skip : it;
@@ -36,6 +38,28 @@ test('the server is killed under load and comes back with its store: no idempote
     [],
     others.show,
   );
+  await fleet.sees(3);
+});
+
+test('the server comes back without its store: a window that was open is lost, and all goes on', async () => {
+  await using fleet = await Fleet.start({ machines: 2 });
+  const opened = deferred();
+  const window = later(
+    fleet.pool.applyWithin(async ({ signal }) => {
+      opened.resolve();
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      signal.throwIfAborted();
+    }),
+  );
+  await opened.promise;
+  await fleet.server.restartEmpty();
+  await rejects(window, { code: 'ERR_DISCONNECTED', message: /lease .* was lost/ });
+  const calls = times(50, () => fleet.pool.call(fleet.work(), { timeout: 20_000 }));
+  const primaries = (await Promise.all(calls)).map((done) => (done as Done).primary);
+  assert.is(new Set(primaries).size, 2, 'both machines serve again');
+  assert.is(await fleet.pool.applyWithin(() => 'ran'), 'ran');
+  await fleet.sees(2);
+  await fleet.add();
   await fleet.sees(3);
 });
 

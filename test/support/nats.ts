@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -119,6 +119,13 @@ export class NatsServer implements AsyncDisposable {
   /** Kills it and starts it again, with the port and the store that it had. */
   async restart(): Promise<void> {
     await this.kill();
+    await this.start();
+  }
+
+  /** The same, without what it had stored. */
+  async restartEmpty(): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder.at('store'), { recursive: true, force: true });
     await this.start();
   }
 
