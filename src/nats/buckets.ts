@@ -15,6 +15,9 @@ import { type NatsConnection, nanos } from '@nats-io/transport-node';
 import { BallermannError } from '../errors.js';
 import { forbidden } from './connection.js';
 
+/** Copies of a bucket, each on a server of its own. */
+const COPIES = 3;
+
 /** ms that one request to JetStream may take where nothing else limits it. */
 const REQUEST = 5_000;
 
@@ -109,8 +112,16 @@ export function unreachable(what: string, cause: unknown): BallermannError {
   );
 }
 
-function created(nc: NatsConnection, name: string, ttl: number): Promise<KV> {
-  return new Kvm(nc).create(name, { ttl, history: 1, allow_direct: false });
+/** One that is there is taken as it is. */
+async function created(nc: NatsConnection, name: string, ttl: number): Promise<KV> {
+  const options = { ttl, history: 1, allow_direct: false };
+  const buckets = new Kvm(nc);
+  try {
+    return await buckets.create(name, { ...options, replicas: COPIES });
+  } catch (error) {
+    if ((error as Error).name !== 'JetStreamApiError') throw error;
+    return buckets.create(name, options); // it has not so many servers
+  }
 }
 
 /** The subject that what is put under a key is published to. */

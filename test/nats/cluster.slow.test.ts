@@ -1,0 +1,81 @@
+/** A cluster of three nats-servers: what a fleet stores is on all of them, and one that dies takes nothing along. */
+
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { Kvm } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { MEMBERS, WINDOWS } from '#src/nats/keys.js';
+import { until } from '../support/helpers.js';
+import { Fleet, Outcomes } from '../support/machines.js';
+import { isMissing, NatsServer } from '../support/nats.js';
+
+const it = suite('a cluster of servers');
+const test = isMissing ? it.skip : it;
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** By its name. */
+type Configuration = [name: string, config: Record<string, unknown>];
+
+async function configurations(): Promise<Configuration[]> {
+  const ports = [await freePort(), await freePort(), await freePort()];
+  const routes = ports.map((port) => `nats://127.0.0.1:${port}`);
+  return ports.map((port, i) => {
+    const name = `server${i}`;
+    return [name, { server_name: name, cluster: { name: 'cluster', host: '127.0.0.1', port, routes } }];
+  });
+}
+
+/** The state of a bucket; undefined while the cluster has not settled. */
+async function bucket(nc: NatsConnection, name: string) {
+  const kv = await new Kvm(nc).open(name).catch(() => undefined);
+  return kv?.status().catch(() => undefined);
+}
+
+test('buckets have three copies; the server that leads one is killed: no idempotent call is lost, windows go on', async () => {
+  const [first, second, third] = (await configurations()) as [Configuration, Configuration, Configuration];
+  await using secondServer = await NatsServer.start({ config: second[1] });
+  await using thirdServer = await NatsServer.start({ config: third[1] });
+  const connection = { servers: [secondServer.url, thirdServer.url] };
+  await using fleet = await Fleet.start({ machines: 0, server: { config: first[1] }, connection });
+  await until(
+    () => new Kvm(fleet.nc).create('ready', { replicas: 3 }).then(Boolean, () => false),
+    'a cluster of three',
+  );
+  await fleet.add();
+  await fleet.add();
+  const servers = new Map([
+    [first[0], fleet.server],
+    [second[0], secondServer],
+    [third[0], thirdServer],
+  ]);
+  assert.is((await bucket(fleet.nc, MEMBERS))?.replicas, 3);
+  assert.is((await bucket(fleet.nc, WINDOWS))?.replicas, 3);
+
+  const calls = new Outcomes();
+  const load = calls.load(fleet, { idempotent: true, ms: 10, timeout: 20_000 });
+  const served = async (what: string): Promise<void> => {
+    const before = fleet.diary.length;
+    await until(() => fleet.diary.length > before + 100, what);
+  };
+  await served('calls');
+  const leader = (await bucket(fleet.nc, WINDOWS))?.streamInfo.cluster?.leader as string;
+  await servers.get(leader)?.kill();
+  await served('calls after the kill');
+  assert.is(await fleet.other.applyWithin(() => 'ran', 0, { timeout: 20_000 }), 'ran');
+  await served('calls after the window');
+  await load.end();
+  assert.equal([...calls.counts.keys()], ['done'], calls.show);
+  await fleet.sees(2);
+});
+
+it.run();
