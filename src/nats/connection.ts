@@ -8,6 +8,7 @@ import {
   createInbox,
   type Msg,
   type NatsConnection,
+  type PublishOptions,
   type Subscription,
 } from '@nats-io/transport-node';
 import { badRange, badType } from '../arguments.js';
@@ -101,6 +102,7 @@ export interface SubscribeOptions {
   readonly refused?: (error: BallermannError) => void;
 }
 
+/** What `act` throws ends the process as an uncaught exception. (Thrown into the client, it would stop reading, and say so nowhere.) */
 export function subscribe(
   nc: NatsConnection,
   subject: string,
@@ -111,11 +113,52 @@ export function subscribe(
     ...(queue !== undefined && { queue }),
     // The client calls it with an error for this alone.
     callback(error, message) {
-      if (error === null) act(message);
-      else refused?.(forbidden(error) as BallermannError);
+      if (error !== null) {
+        refused?.(forbidden(error) as BallermannError);
+        return;
+      }
+      if (!hasReadableHeaders(message)) return; // of somebody else
+      try {
+        act(message);
+      } catch (cause) {
+        process.nextTick(() => {
+          throw cause;
+        });
+      }
     },
   });
 }
+
+/** The client decodes them when they are asked for, and throws where they make no sense. The server lets them pass. */
+function hasReadableHeaders(message: Msg): boolean {
+  try {
+    message.headers;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @returns whether it is on its way: not where the connection is closed, or about to be.
+ * @throws what the client does where the message is larger than the server takes.
+ */
+export function publish(
+  nc: NatsConnection,
+  subject: string,
+  data: Uint8Array | string,
+  options?: PublishOptions,
+): boolean {
+  try {
+    nc.publish(subject, data, options);
+    return true;
+  } catch (error) {
+    if (CLOSING.has((error as Error).name)) return false;
+    throw error;
+  }
+}
+
+const CLOSING: ReadonlySet<string> = new Set(['ClosedConnectionError', 'DrainingConnectionError']);
 
 /** Idempotent, unlike the subscription's own. */
 export function unsubscribe(subscription: Subscription): void {

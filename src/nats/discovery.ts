@@ -5,7 +5,7 @@
 
 import type { NatsConnection } from '@nats-io/transport-node';
 import { packageVersion } from '../package-files.js';
-import { subscribe, unsubscribe } from './connection.js';
+import { publish, subscribe, unsubscribe } from './connection.js';
 import type { Tally } from './serving.js';
 import { callSubject, QUEUE } from './subjects.js';
 
@@ -44,9 +44,9 @@ export function answerDiscovery(nc: NatsConnection, { name, id, pool, tally }: S
   // Where it may not subscribe to one of these, it is not found by that.
   const subscriptions = Object.entries(answers).flatMap(([verb, answer]) =>
     [`$SRV.${verb}`, `$SRV.${verb}.${name}`, `$SRV.${verb}.${name}.${id}`].map((subject) =>
-      subscribe(nc, subject, (message) => {
+      subscribe(nc, subject, ({ reply }) => {
         const type = `io.nats.micro.v1.${verb.toLowerCase()}_response`;
-        if (!nc.isClosed()) message.respond(JSON.stringify({ type, ...answer() }));
+        if (reply) publish(nc, reply, JSON.stringify({ type, ...answer() }));
       }),
     ),
   );

@@ -6,7 +6,7 @@ import { badRange } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 import type { CheckedCallOptions } from '../options.js';
 import type { TraceCarrier } from '../tracing.js';
-import { inboxOf, onForbidden, subscribe, unsubscribe } from './connection.js';
+import { inboxOf, onForbidden, publish, subscribe, unsubscribe } from './connection.js';
 import type { FleetView } from './fleet-members.js';
 import { LostCalls, Try } from './lost-calls.js';
 import { HEARTBEAT } from './presence.js';
@@ -178,13 +178,9 @@ export class FleetCalls {
     call.sent = sent;
     call.isHeld = false;
     this.#tries.set(sent.token, sent);
-    try {
-      this.#nc.publish(subject, call.data, headers === undefined ? { reply } : { reply, headers });
-    } catch (cause) {
-      this.#settle(call)?.reject(disconnected(this.#pool, 'the connection to NATS is closed', cause));
-      return;
-    }
-    this.#lostCalls.watch();
+    const options = headers === undefined ? { reply } : { reply, headers };
+    if (publish(this.#nc, subject, call.data, options)) this.#lostCalls.watch();
+    else this.#settle(call)?.reject(disconnected(this.#pool, 'the connection to NATS is closed'));
   }
 
   #hear(message: Msg): void {
@@ -301,7 +297,7 @@ export class FleetCalls {
 
   /** At whichever member has it. */
   #cancel({ sent }: Call): void {
-    if (sent !== undefined && !this.#nc.isClosed()) this.#nc.publish(cancelSubject(this.#pool), sent.id);
+    if (sent !== undefined) publish(this.#nc, cancelSubject(this.#pool), sent.id);
   }
 
   #expire(call: Call): void {
@@ -341,10 +337,8 @@ export class FleetCalls {
 /** Its calls are settled by their own means. */
 const NEVER = new AbortController().signal;
 
-function disconnected(pool: string, why: string, cause?: unknown): BallermannError {
-  return new BallermannError('ERR_DISCONNECTED', `the fleet's pool '${pool}' cannot be reached: ${why}`, {
-    cause,
-  });
+function disconnected(pool: string, why: string): BallermannError {
+  return new BallermannError('ERR_DISCONNECTED', `the fleet's pool '${pool}' cannot be reached: ${why}`);
 }
 
 function lost(pool: string): BallermannError {

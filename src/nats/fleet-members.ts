@@ -6,7 +6,7 @@ import type { BallermannError } from '../errors.js';
 import { FleetBucket, keySubject, unreachable, within } from './buckets.js';
 import { isConnected, onReconnect, subscribe, unsubscribe } from './connection.js';
 import { MEMBERS, memberKey, WINDOWS } from './keys.js';
-import { HEARTBEAT, type HeartbeatData, LAPSE, type MemberState } from './presence.js';
+import { HEARTBEAT, heartbeatIn, LAPSE, type MemberState } from './presence.js';
 import { LEASE, WindowNews } from './window-news.js';
 
 /** A machine's pool that serves the fleet, as its last heartbeat showed it. */
@@ -171,12 +171,8 @@ export class Fleet implements FleetView {
 
   #see(id: string, value: Uint8Array): void {
     if (this.#closed) return;
-    let data: HeartbeatData;
-    try {
-      data = JSON.parse(Buffer.from(value).toString());
-    } catch {
-      return; // of somebody else
-    }
+    const data = heartbeatIn(value);
+    if (data === undefined) return; // of somebody else
     const { lapse, beat, ...state } = data;
     if (beat <= (this.#lapsed.get(id) ?? 0)) return;
     this.#lapsed.delete(id);

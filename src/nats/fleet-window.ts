@@ -16,11 +16,12 @@ import { deferred } from '../deferred.js';
 import { BallermannError } from '../errors.js';
 import { type WindowContext, type WindowOptions, Windows } from '../primary/pools/windows.js';
 import { type FleetBucket, keySubject, within } from './buckets.js';
-import { checkConnection, isConnected, onForbidden, subscribe, unsubscribe } from './connection.js';
+import { checkConnection, isConnected, onForbidden, publish, subscribe, unsubscribe } from './connection.js';
 import type { Fleet } from './fleet-members.js';
 import { acknowledgementSubject, poolToken, WINDOWS, windowSubject } from './keys.js';
 import type { Acknowledgement } from './member-window.js';
-import { LEASE, type WindowData, type WindowWord } from './window-news.js';
+import { LEASE, type WindowData, type WindowWord, windowIn } from './window-news.js';
+import { objectIn } from './wire.js';
 
 /** What the function of a window over the fleet is given. */
 export interface FleetWindowContext extends WindowContext {
@@ -42,6 +43,8 @@ const RENEWALS = 3;
 const MARGIN = 0.1;
 /** ms between two attempts at what failed, and between two looks at a key that another one has. */
 const AGAIN = 50;
+/** Something else than a window has the key: it lapses as one. */
+const UNKNOWN: WindowData = { id: '', lease: LEASE };
 /** ms that the end of a window waits for the key to be deleted. The members know of the end before. */
 const GIVING_UP = 2_000;
 
@@ -159,7 +162,7 @@ export class FleetWindows {
           waitsFor('another window of the pool was still open');
           const now = performance.now();
           const revision = entry?.revision ?? 0;
-          const holder = entry?.operation === 'PUT' ? (JSON.parse(entry.string()) as WindowData) : undefined;
+          const holder = entry?.operation === 'PUT' ? (windowIn(entry.value) ?? UNKNOWN) : undefined;
           if (revision !== seen.revision) seen = { revision, at: now };
           const isFree =
             holder === undefined ||
@@ -328,7 +331,7 @@ class Key {
   async #ownRevision(): Promise<number | undefined> {
     const entry = await within(this.#bucket.get(poolToken(this.#pool)), this.#lease / RENEWALS);
     if (entry?.operation !== 'PUT') return undefined;
-    return (JSON.parse(entry.string()) as WindowData).id === this.id ? entry.revision : undefined;
+    return windowIn(entry.value)?.id === this.id ? entry.revision : undefined;
   }
 
   #lose(why: string): void {
@@ -351,7 +354,7 @@ class Key {
   }
 
   #say(word: WindowWord): void {
-    if (!this.#nc.isClosed()) this.#nc.publish(windowSubject(this.#pool), JSON.stringify(word));
+    publish(this.#nc, windowSubject(this.#pool), JSON.stringify(word));
   }
 }
 
@@ -401,14 +404,10 @@ class Acknowledgements {
   }
 
   #hear(bytes: Uint8Array): void {
-    try {
-      const { member, id } = JSON.parse(Buffer.from(bytes).toString()) as Acknowledgement;
-      if (id !== this.#id) return; // of another window
-      this.#from.add(member);
-      this.#changed.wake();
-    } catch {
-      // of somebody else
-    }
+    const { member, id } = (objectIn(bytes) ?? {}) as Partial<Acknowledgement>;
+    if (id === undefined || id !== this.#id || typeof member !== 'string') return; // of another window, or of somebody else
+    this.#from.add(member);
+    this.#changed.wake();
   }
 }
 

@@ -11,10 +11,10 @@
  */
 
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import { isConnected } from './connection.js';
+import { isConnected, publish } from './connection.js';
 import type { FleetView } from './fleet-members.js';
 import { askSubject } from './subjects.js';
-import { isNobody } from './wire.js';
+import { isNobody, objectIn } from './wire.js';
 
 /** ms without an answer after which a call is looked for; again after as long as it has taken by then. */
 const LOST_AFTER = 1_000;
@@ -164,9 +164,8 @@ export class LostCalls<Sent extends Try> {
       const some = tries.slice(at, at + ASKED_AT_ONCE);
       const token = `${QUESTION}${(this.#asked++).toString(36)}`;
       this.#questions.set(token, { member, tries: some, askedAt });
-      this.#nc.publish(askSubject(this.#pool, member), JSON.stringify(some.map(({ id }) => id)), {
-        reply: `${this.#inbox}.${token}`,
-      });
+      const reply = `${this.#inbox}.${token}`;
+      publish(this.#nc, askSubject(this.#pool, member), JSON.stringify(some.map(({ id }) => id)), { reply });
     }
   }
 
@@ -181,9 +180,6 @@ const QUESTION = '-';
 
 /** Which calls a member says that it has. An answer that cannot be read says nothing: it counts as one that has all. */
 function idsIn(data: Uint8Array): { has(id: string): boolean } {
-  try {
-    return new Set(JSON.parse(Buffer.from(data).toString()) as string[]);
-  } catch {
-    return { has: () => true };
-  }
+  const ids = objectIn(data);
+  return Array.isArray(ids) ? new Set(ids) : { has: () => true };
 }

@@ -16,6 +16,7 @@ import { MAX_TIMER } from '../arguments.js';
 import { primary } from '../local/primary.js';
 import type { Balancer } from '../primary/pools/balancer.js';
 import { FleetBucket, unreachable } from './buckets.js';
+import { publish } from './connection.js';
 import { acknowledgementSubject, WINDOWS } from './keys.js';
 import type { Presence } from './presence.js';
 import { LEASE, type OpenWindow, WindowNews } from './window-news.js';
@@ -151,9 +152,9 @@ class Follower implements WindowFollower {
 
   /** Each time that the window is renewed, so that none is lost for good. */
   #acknowledge(): void {
-    if (this.#hold?.quiet !== true || this.#nc.isClosed()) return;
+    if (this.#hold?.quiet !== true) return;
     const acknowledgement: Acknowledgement = { member: this.#presence.id, id: this.#hold.id };
-    this.#nc.publish(acknowledgementSubject(this.#balancer.name), JSON.stringify(acknowledgement));
+    publish(this.#nc, acknowledgementSubject(this.#balancer.name), JSON.stringify(acknowledgement));
   }
 
   async #lookAgain(): Promise<void> {

@@ -2,9 +2,11 @@
 
 import { randomUUID } from 'node:crypto';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { MAX_TIMER } from '../arguments.js';
 import { FleetBucket, unreachable, within } from './buckets.js';
 import { onReconnect } from './connection.js';
 import { MEMBERS, memberKey } from './keys.js';
+import { objectIn } from './wire.js';
 
 /** What a member tells with each heartbeat. */
 export interface MemberState {
@@ -27,6 +29,20 @@ export interface HeartbeatData extends MemberState {
   readonly lapse: number;
   /** Grows with each heartbeat. */
   readonly beat: number;
+}
+
+export function heartbeatIn(bytes: Uint8Array): HeartbeatData | undefined {
+  const { lapse, beat, alive, original, paused, unfinished, host, pid, serialization } =
+    objectIn(bytes) ?? {};
+  const numbers = [lapse, beat, alive, original, unfinished, pid];
+  const isOne =
+    numbers.every((number) => typeof number === 'number' && number >= 0) &&
+    (lapse as number) <= MAX_TIMER &&
+    typeof paused === 'boolean' &&
+    typeof host === 'string' &&
+    (serialization === 'json' || serialization === 'advanced');
+  if (!isOne) return undefined;
+  return { lapse, beat, alive, original, paused, unfinished, host, pid, serialization } as HeartbeatData;
 }
 
 export interface PresenceOptions {

@@ -9,10 +9,10 @@ import type { Balancer } from '../primary/pools/balancer.js';
 import type { Caller, Message } from '../primary/replicas/message.js';
 import { send } from '../primary/replicas/messaging.js';
 import { within } from './buckets.js';
-import { subscribe, unsubscribe } from './connection.js';
+import { publish, subscribe, unsubscribe } from './connection.js';
 import type { MemberState } from './presence.js';
 import { askSubject, callSubject, cancelSubject, memberSubject, QUEUE } from './subjects.js';
-import { type CallMeta, callMeta, decode, encode, errorMessage } from './wire.js';
+import { type CallMeta, callMeta, decode, encode, errorMessage, objectIn } from './wire.js';
 
 export interface ServingOptions {
   /** Calls that are begun and unanswered at most; undefined: PER_REPLICA for each replica in rotation. */
@@ -20,6 +20,9 @@ export interface ServingOptions {
 }
 
 const PER_REPLICA = 1024;
+
+/** Characters of an error's text that `$SRV.STATS` shows. */
+const LAST_ERROR = 200;
 
 const HERE = `on ${hostname()}`;
 
@@ -149,7 +152,7 @@ export class Serving {
       resolve: (value: unknown, codec: Codec) => {
         end();
         try {
-          this.#answer(reply, encode(codec.decode(value), serialization));
+          publish(this.#nc, reply, encode(codec.decode(value), serialization));
         } catch (cause) {
           const text = `the reply of pool '${this.#balancer.name}' cannot travel: ${(cause as Error).message}`;
           this.#fail(reply, new BallermannError('ERR_REMOTE', text, { cause }));
@@ -175,18 +178,16 @@ export class Serving {
     if (error === CANCELLED) return;
     if (!refused) {
       this.tally.errors++;
-      this.tally.lastError = String((error as Error)?.message);
+      this.tally.lastError = String((error as Error)?.message).slice(0, LAST_ERROR);
     }
     const { headers, data } = errorMessage(error, refused ? this.#id : undefined);
     try {
-      this.#answer(reply, data, headers);
-    } catch {
-      // The connection is closed: nobody is there to be told.
+      publish(this.#nc, reply, data, { headers });
+    } catch (cause) {
+      const text = `an error of pool '${this.#balancer.name}' cannot travel: ${(cause as Error).message}`;
+      const { headers, data } = errorMessage(new BallermannError('ERR_REMOTE', text), undefined);
+      publish(this.#nc, reply, data, { headers });
     }
-  }
-
-  #answer(reply: string, data: Uint8Array, headers?: ReturnType<typeof errorMessage>['headers']): void {
-    this.#nc.publish(reply, data, headers && { headers });
   }
 
   #cancel({ data }: Msg): void {
@@ -198,13 +199,9 @@ export class Serving {
    * does not name, and had, the caller has heard the end of.
    */
   #tellWhatIsHere({ data, reply }: Msg): void {
-    if (!reply) return;
-    try {
-      const ids = JSON.parse(Buffer.from(data).toString()) as string[];
-      this.#answer(reply, Buffer.from(JSON.stringify(ids.filter((id) => this.#unfinished.has(id)))));
-    } catch {
-      // Of somebody else, or the connection is closed.
-    }
+    const ids = objectIn(data);
+    if (!reply || !Array.isArray(ids)) return; // of somebody else
+    publish(this.#nc, reply, JSON.stringify(ids.filter((id) => this.#unfinished.has(id))));
   }
 }
 

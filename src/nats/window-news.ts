@@ -5,10 +5,12 @@
  */
 
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { MAX_TIMER } from '../arguments.js';
 import type { BallermannError } from '../errors.js';
 import { type FleetBucket, within } from './buckets.js';
 import { onReconnect, subscribe, unsubscribe } from './connection.js';
 import { poolToken, windowSubject } from './keys.js';
+import { objectIn } from './wire.js';
 
 /** ms without a renewal after which a window is over, where its coordinator says nothing else. */
 export const LEASE = 10_000;
@@ -116,7 +118,7 @@ export class WindowNews {
       if (before !== undefined && this.#current === before) this.#end(before.id, before.revision);
       return;
     }
-    const data = parse<WindowData>(entry.value);
+    const data = windowIn(entry.value);
     if (data !== undefined) this.note({ ...data, revision: entry.revision });
   }
 
@@ -147,8 +149,8 @@ export class WindowNews {
   }
 
   #hear(message: Msg): void {
-    const word = parse<WindowWord>(message.data);
-    if (word === undefined) return;
+    const word = wordIn(message.data);
+    if (word === undefined) return; // of somebody else
     if (word.open) this.note({ id: word.id, lease: word.lease, revision: word.revision });
     else this.noteEnd(word.id);
   }
@@ -185,11 +187,17 @@ export class WindowNews {
   }
 }
 
-function parse<T extends { readonly id: string }>(bytes: Uint8Array): T | undefined {
-  try {
-    const value = JSON.parse(Buffer.from(bytes).toString()) as T;
-    return typeof value?.id === 'string' ? value : undefined;
-  } catch {
-    return undefined; // of somebody else
-  }
+/** What is stored under a pool's key; undefined where somebody else has stored it. */
+export function windowIn(bytes: Uint8Array): WindowData | undefined {
+  const { id, lease } = objectIn(bytes) ?? {};
+  const isOne = typeof id === 'string' && typeof lease === 'number' && lease > 0 && lease <= MAX_TIMER;
+  return isOne ? { id, lease } : undefined;
+}
+
+function wordIn(bytes: Uint8Array): WindowWord | undefined {
+  const { open, id, revision } = objectIn(bytes) ?? {};
+  if (typeof id !== 'string') return undefined;
+  if (open === false) return { open, id };
+  const window = windowIn(bytes);
+  return open === true && window && typeof revision === 'number' ? { open, ...window, revision } : undefined;
 }

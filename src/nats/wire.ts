@@ -91,6 +91,16 @@ export function decode(bytes: Uint8Array, serialization: Serialization): unknown
   return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString());
 }
 
+/** What a message says that anybody may have sent: undefined where it is no object as JSON. Check what is in it. */
+export function objectIn(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export interface ErrorMessage {
   readonly headers: MsgHdrs;
   readonly data: Uint8Array;
