@@ -28,7 +28,10 @@ export interface FleetView {
   windowEnded(signal: AbortSignal): Promise<void>;
   /** Called with the id of a member that left or whose heartbeat lapsed. @returns what takes it back. */
   onGone(listener: (id: string) => void): () => void;
-  /** Resolves once the members that were there are known. @throws BallermannError ERR_DISCONNECTED. */
+  /**
+   * Resolves once the members that were there are known. Each look at it after a failure tries again.
+   * @throws BallermannError ERR_DISCONNECTED.
+   */
   readonly ready: Promise<void>;
   close(): void;
 }
@@ -48,7 +51,6 @@ const SUSPENDED = 250;
 const DROPPED_AFTER = 600_000;
 
 export class Fleet implements FleetView {
-  readonly ready: Promise<void>;
   readonly #nc: NatsConnection;
   readonly #pool: string;
   readonly #subscription: Subscription;
@@ -61,6 +63,7 @@ export class Fleet implements FleetView {
   readonly #lapsed = new Map<string, number>();
   /** Those who have lapsed and may still be sent something: until when (performance.now()), in this order. */
   readonly #silent = new Map<string, number>();
+  #starting: Promise<void> | undefined;
   #buckets: { readonly members: FleetBucket; readonly windows: FleetBucket } | undefined;
   #news: WindowNews | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -83,9 +86,16 @@ export class Fleet implements FleetView {
       },
     );
     this.#offReconnect = onReconnect(nc, () => this.#reconnected());
-    this.ready = this.#start();
     this.ready.catch(() => {}); // whoever asks learns it
     void nc.closed().then(() => this.close()); // its timers would keep the process alive
+  }
+
+  get ready(): Promise<void> {
+    this.#starting ??= this.#start().catch((error) => {
+      this.#starting = undefined;
+      throw error;
+    });
+    return this.#starting;
   }
 
   members(): readonly Member[] {

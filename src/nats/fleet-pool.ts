@@ -41,12 +41,6 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
     this.#fleet = new Fleet(nc, name);
     this.#calls = new FleetCalls(nc, name, this.#fleet);
     this.#windows = new FleetWindows(nc, name, this.#fleet, { lease });
-    this.#fleet.ready.then(
-      () => {
-        this.#isReady = true;
-      },
-      () => {}, // each call says so
-    );
   }
 
   /**
@@ -94,7 +88,8 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Resolves once the members are known. Calls and windows wait for it themselves.
+   * Resolves once the members are known. Calls and windows wait for it themselves. After a failure, the next look at it tries
+   * again.
    * @throws BallermannError: ERR_DISCONNECTED if they cannot be read, as from a server without JetStream.
    */
   get ready(): Promise<void> {
@@ -143,6 +138,7 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
     const ended = signal === undefined ? limit : AbortSignal.any([limit, signal]);
     try {
       await unlessAborted(ended, this.#fleet.ready);
+      this.#isReady = true;
     } catch (error) {
       throw limit.aborted && !signal?.aborted ? late() : error;
     }

@@ -398,13 +398,18 @@ test('a member answers as a micro service does', async () => {
   assert.is((stats['endpoints'] as { num_requests: number }[])[0]?.num_requests, 1);
 });
 
-test('a server without JetStream is ERR_DISCONNECTED that says what to do', async () => {
+test('a server without JetStream is ERR_DISCONNECTED that says what to do, and once it has it all goes on', async () => {
   await using plain = await NatsServer.start({ jetstream: false });
   await using made = await pool();
-  const lonely = await connect({ servers: plain.url });
+  const lonely = await connect({ servers: plain.url, reconnectTimeWait: 20, maxReconnectAttempts: -1 });
   await using fleet = fleetPool(lonely, made.balancer.name);
   await rejects(fleet.call(1), { code: 'ERR_DISCONNECTED', message: /-js/ });
   await rejects(join(lonely, made.balancer), { code: 'ERR_DISCONNECTED', message: /-js/ });
+  await plain.restart({ jetstream: true });
+  const member = await join(lonely, made.balancer);
+  assert.is(((await fleet.call(1)) as { echo: number }).echo, 1);
+  await fleet.applyWithin(() => {});
+  await member.leave();
   await lonely.close();
 });
 

@@ -51,7 +51,7 @@ export class NatsServer implements AsyncDisposable {
   #said: string[] = [];
 
   private constructor(options: NatsServerOptions) {
-    this.#options = options;
+    this.#options = { ...options };
   }
 
   /** Resolves when clients can connect. */
@@ -116,9 +116,10 @@ export class NatsServer implements AsyncDisposable {
     return this.#end('SIGKILL');
   }
 
-  /** Kills it and starts it again, with the port and the store that it had. */
-  async restart(): Promise<void> {
+  /** Kills it and starts it again, with the port and the store that it had, and all options but these. */
+  async restart(options: NatsServerOptions = {}): Promise<void> {
     await this.kill();
+    Object.assign(this.#options, options);
     await this.start();
   }
 
