@@ -65,7 +65,7 @@ function subjects(): string[] {
 
 async function allIsWell(): Promise<void> {
   assert.is(((await fleet.call(1)) as { echo: number }).echo, 1);
-  assert.is(await fleet.applyWithin(() => 'ran'), 'ran');
+  assert.is(await fleet.applyWithin(() => 'ran', 0, { timeout: 10_000 }), 'ran');
   await until(() => fleet.members().length === 1, 'one member');
   assert.is(fleet.members()[0]?.id, member.id);
 }
