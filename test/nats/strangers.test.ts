@@ -104,6 +104,11 @@ test('what makes no sense', async () => {
   }
   await stranger.flush();
   await stranger.close();
+  await Promise.all([nc.flush(), far.flush()]); // so all of it has arrived
+  assert.equal(
+    fleet.members().map(({ id }) => id),
+    [member.id],
+  );
   pool.off('pause', count);
   assert.is(pauses, 0, 'none has opened a window');
   await allIsWell();
