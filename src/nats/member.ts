@@ -79,7 +79,7 @@ export async function join(
   if (maxUnfinished !== undefined) checkInteger('options.maxUnfinished', maxUnfinished, 1, 2 ** 31 - 1);
   if (heartbeat !== undefined) checkNumber('options.heartbeat', heartbeat, MIN_HEARTBEAT, MAX_TIMER / LAPSE);
   const { name } = balancer;
-  if (balancer.hasEnded) throw new BallermannError('ERR_CLOSED', `pool '${name}' has ended`);
+  if (balancer.hasEnded) throw ended(name);
   const pools = joined.get(nc) ?? new Set();
   joined.set(nc, pools);
   if (pools.has(name)) {
@@ -135,10 +135,13 @@ async function enter(
     // The supervisor's close waits for it, so the last answers are on their way when the process ends.
     const unfollow = balancer.follow({ ended: begin });
     balancer.once('close', begin);
-    await serving.begun().catch(async (error) => {
+    try {
+      await serving.begun();
+      if (balancer.hasEnded) throw ended(balancer.name); // perhaps before anything here listened
+    } catch (error) {
       await begin();
       throw error;
-    });
+    }
     presence.update(standing());
     return {
       id: presence.id,
@@ -151,6 +154,10 @@ async function enter(
     await quietly(presence);
     throw error;
   }
+}
+
+function ended(pool: string): BallermannError {
+  return new BallermannError('ERR_CLOSED', `pool '${pool}' has ended`);
 }
 
 async function quietly(presence: Presence): Promise<void> {

@@ -288,9 +288,9 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
     return () => this.#supervisor.unobserve(observer);
   }
 
-  /** Whether its supervisor has ended: it will never have a replica again. @internal */
+  /** Whether it was closed, or its supervisor was: it will never have a replica again. @internal */
   get hasEnded(): boolean {
-    return this.#supervisor.ended !== undefined;
+    return this.#closed !== undefined || this.#supervisor.ended !== undefined;
   }
 
   /** Whether `replica` is one of the supervisor's that may be running something of the pool's. @internal */
