@@ -21,6 +21,9 @@ const MEMBER = 'Ballermann-Member'; // who has refused
 /** The member has not begun the call: another one may. */
 const REFUSED = 503;
 
+/** What a tracestate may be made of, and a header too. */
+const PRINTABLE = /^[\x20-\x7e]*$/;
+
 /** What travels with a call besides its message. */
 export interface CallMeta {
   /** ms that the caller still waits. */
@@ -40,7 +43,7 @@ export function callHeaders({ timeout, idempotent, serialization, carrier }: Cal
   if (serialization !== 'json') all.append(SERIALIZATION, serialization);
   if (carrier !== undefined) {
     all.append(TRACEPARENT, carrier.traceparent);
-    if (carrier.tracestate) all.append(TRACESTATE, carrier.tracestate);
+    if (carrier.tracestate && PRINTABLE.test(carrier.tracestate)) all.append(TRACESTATE, carrier.tracestate);
   }
   return all;
 }
@@ -87,7 +90,8 @@ export function encode(value: unknown, serialization: Serialization): Uint8Array
 /** @throws Error where the bytes are no such value. */
 export function decode(bytes: Uint8Array, serialization: Serialization): unknown {
   if (bytes.length === 0) return undefined;
-  if (serialization === 'advanced') return deserialize(bytes);
+  // What it reads may lie in the bytes themselves, which must not be those that other messages came with.
+  if (serialization === 'advanced') return deserialize(new Uint8Array(bytes));
   return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString());
 }
 
