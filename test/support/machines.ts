@@ -20,6 +20,8 @@ export const LEASE = 1_000;
 export interface FleetOptions {
   readonly machines?: number;
   readonly replicas?: number;
+  /** ms between two heartbeats. @default HEARTBEAT */
+  readonly heartbeat?: number;
   readonly server?: NatsServerOptions;
   /** How machines and callers connect, besides the address. */
   readonly connection?: ConnectionOptions;
@@ -37,6 +39,8 @@ export interface Entry {
 export interface Work {
   readonly id: string;
   readonly ms?: number;
+  /** Characters that the answer has besides. */
+  readonly pad?: number;
 }
 
 export interface Done {
@@ -84,7 +88,7 @@ export class Fleet implements AsyncDisposable {
       connection: { ...patient, servers: this.server.url, ...this.#options.connection },
       diary: this.#folder.at('diary'),
       replicas: this.#options.replicas ?? 1,
-      options: { heartbeat: HEARTBEAT },
+      options: { heartbeat: this.#options.heartbeat ?? HEARTBEAT },
       fleet: fleetOptions,
     });
     this.machines.push(machine);
@@ -104,9 +108,9 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Work of a new id. */
-  work(ms = 0): Work {
+  work(ms = 0, pad = 0): Work {
     this.#count += 1;
-    return { id: String(this.#count), ms };
+    return { id: String(this.#count), ms, pad };
   }
 
   /** Waits until the caller sees so many members. */
@@ -169,6 +173,11 @@ export class Machine {
 
   get pid(): number {
     return this.process.pid as number;
+  }
+
+  /** Of its replicas, as it was ready. */
+  get replicas(): readonly number[] {
+    return this.#said.get('pids') as number[];
   }
 
   get isThere(): boolean {
