@@ -251,7 +251,8 @@ export class Outcomes {
     const { inFlight = 16, ms = 5, ...call } = options;
     let goesOn = true;
     const callers = Array.from({ length: inFlight }, async () => {
-      while (goesOn) {
+      // Where a test has failed nobody ends its load: it would go round for ever, and nobody would hear what has failed.
+      while (goesOn && !fleet.nc.isClosed()) {
         const one = fleet.pool.call(fleet.work(ms), call);
         this.add(one);
         await one.catch(() => {});
