@@ -53,6 +53,8 @@ const DROPPED_AFTER = 600_000;
 export class Fleet implements FleetView {
   readonly #nc: NatsConnection;
   readonly #pool: string;
+  /** ms: of the windows that are opened here. The bucket must not drop a key before that. */
+  readonly #lease: number;
   readonly #subscription: Subscription;
   readonly #offReconnect: () => void;
   readonly #gone = new Set<(id: string) => void>();
@@ -72,9 +74,10 @@ export class Fleet implements FleetView {
   #refused: BallermannError | undefined;
 
   /** Listens from the start, so that whoever comes while those who are there are read is not missed. */
-  constructor(nc: NatsConnection, pool: string) {
+  constructor(nc: NatsConnection, pool: string, lease = LEASE) {
     this.#nc = nc;
     this.#pool = pool;
+    this.#lease = lease;
     this.#subscription = subscribe(
       nc,
       keySubject(MEMBERS, memberKey(pool, '*')),
@@ -156,7 +159,7 @@ export class Fleet implements FleetView {
 
   async #start(): Promise<void> {
     const members = await FleetBucket.open(this.#nc, MEMBERS, LAPSE * HEARTBEAT);
-    const windows = await FleetBucket.open(this.#nc, WINDOWS, LEASE);
+    const windows = await FleetBucket.open(this.#nc, WINDOWS, Math.max(this.#lease, LEASE));
     try {
       this.#buckets = { members, windows };
       await this.list();

@@ -38,7 +38,7 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
   /** Made by `fleetPool`. @internal */
   constructor(nc: NatsConnection, name: string, { lease }: FleetPoolOptions) {
     this.name = name;
-    this.#fleet = new Fleet(nc, name);
+    this.#fleet = new Fleet(nc, name, lease);
     this.#calls = new FleetCalls(nc, name, this.#fleet);
     this.#windows = new FleetWindows(nc, name, this.#fleet, { lease });
   }

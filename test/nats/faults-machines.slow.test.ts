@@ -2,8 +2,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { rejects, tally, until } from '../support/helpers.js';
-import { Fleet, HEARTBEAT, type Machine, Outcomes } from '../support/machines.js';
+import { rejects, tally, times, until } from '../support/helpers.js';
+import { type Entry, Fleet, HEARTBEAT, type Machine, Outcomes } from '../support/machines.js';
 import { isMissing } from '../support/nats.js';
 
 interface Context {
@@ -119,14 +119,20 @@ test('a machine that leaves under load finishes what it has begun, and loses not
   const outcomes = new Outcomes();
   const load = outcomes.load(fleet, { idempotent: false, ms: 20 });
   const [leaving] = fleet.machines as [Machine];
-  await works(leaving, fleet);
+  const entries = () => fleet.diary.filter(({ primary }) => primary === leaving.pid);
+  const long = times(12, () => fleet.work(5 * HEARTBEAT));
+  for (const work of long) outcomes.add(fleet.pool.call(work));
+  const begun = ({ id }: Entry) => long.some((work) => work.id === id);
+  await until(() => entries().some(begun), 'a long call that it has begun');
   leaving.ask({ leave: true });
   await leaving.says('left');
-  const entries = () => fleet.diary.filter(({ primary }) => primary === leaving.pid).length;
-  const [after, all] = [entries(), fleet.diary.length];
+  const left = entries();
+  const ended = left.filter(({ what }) => what === 'end');
+  assert.is(left.length, 2 * ended.length, 'what it had begun it has finished');
+  const all = fleet.diary.length;
   await until(() => fleet.diary.length > all + 50, 'calls after it has left');
   await load.end();
-  assert.is(entries(), after);
+  assert.equal(entries(), left);
   assert.equal([...outcomes.counts.keys()], ['done'], outcomes.show);
   await fleet.sees(2);
 });

@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { rejects, until } from '../support/helpers.js';
 import { Fleet, HEARTBEAT, LEASE, type Machine, Outcomes } from '../support/machines.js';
 import { isMissing } from '../support/nats.js';
+import { later } from '../support/processes.js';
 
 interface Context {
   fleet: Fleet;
@@ -94,8 +95,10 @@ test('a machine that was suspended wakes up in a window: it begins nothing that 
 });
 
 test('a machine that joins in a window stays closed', async ({ fleet }) => {
+  // So long a lease that no renewal tells of the window meanwhile: who joins has to have looked.
+  const patient = fleetPool(fleet.nc, 'work', { lease: 60_000 });
   const outcomes = new Outcomes();
-  const [from, to] = await fleet.pool.applyWithin(async () => {
+  const [from, to] = await patient.applyWithin(async () => {
     const begun = now();
     await fleet.add();
     await fleet.sees(4);
@@ -103,6 +106,7 @@ test('a machine that joins in a window stays closed', async ({ fleet }) => {
     await sleep(100);
     return [begun, now()] as const;
   });
+  patient.close();
   await outcomes.settled();
   fleet.idleBetween(from, to);
   assert.is(outcomes.of('done'), 12, outcomes.show);
@@ -140,7 +144,7 @@ test('a slow machine: the window waits for what runs there; past its time limit 
   fleet,
 }) => {
   const work = fleet.work(800);
-  const slow = fleet.pool.call(work);
+  const slow = later(fleet.pool.call(work));
   await until(() => fleet.diary.some(({ id }) => id === work.id), 'its beginning');
   const error = await rejects(
     fleet.pool.applyWithin(() => assert.unreachable(), 0, { timeout: 200 }),
