@@ -1,9 +1,10 @@
 /** Windows over three machines on a real nats-server, while machines, coordinators and the server fail. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fleetPool } from 'ballermann/nats';
+import { fleetPool, type Member } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { memberSubject } from '#src/nats/subjects.js';
 import { rejects, until } from '../support/helpers.js';
 import { Fleet, HEARTBEAT, LEASE, type Machine, Outcomes } from '../support/machines.js';
 import { isMissing } from '../support/nats.js';
@@ -61,7 +62,8 @@ test('a machine is killed while a window waits for it: it counts as waited for',
   const [victim] = fleet.machines.splice(0, 1) as [Machine];
   const long = fleet.machines.map(() => fleet.pool.call(fleet.work(3 * HEARTBEAT)).catch(() => {}));
   victim.suspend(); // it will not acknowledge
-  const opened = fleet.pool.applyWithin(() => fleet.pool.members().length);
+  const opened = fleet.pool.applyWithin(() => fleet.pool.members().length, 0, { timeout: 20_000 });
+  opened.catch(() => {});
   await sleep(HEARTBEAT);
   await victim.kill();
   assert.is(await opened, 2);
@@ -98,11 +100,16 @@ test('a machine that joins in a window stays closed', async ({ fleet }) => {
   // So long a lease that no renewal tells of the window meanwhile: who joins has to have looked.
   const patient = fleetPool(fleet.nc, 'work', { lease: 60_000 });
   const outcomes = new Outcomes();
+  const before = new Set(fleet.pool.members().map(({ id }) => id));
   const [from, to] = await patient.applyWithin(async () => {
     const begun = now();
     await fleet.add();
     await fleet.sees(4);
     for (let i = 0; i < 12; i++) outcomes.add(fleet.other.call(fleet.work(), { timeout: 10_000 }));
+    // Callers know of the window, and send nothing. One that did not would be refused.
+    const { id } = fleet.pool.members().find((member) => !before.has(member.id)) as Member;
+    const answer = await fleet.nc.request(memberSubject('work', id), JSON.stringify(fleet.work()));
+    assert.is(answer.headers?.get('Ballermann-Error'), 'ERR_PAUSED');
     await sleep(100);
     return [begun, now()] as const;
   });
