@@ -9,6 +9,7 @@ import { type FleetPool, fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { entriesOf } from '#src/nats/buckets.js';
+import { callSubject } from '#src/nats/subjects.js';
 import { fixture, rejects, start, until } from '../support/helpers.js';
 import { isMissing, NatsServer } from '../support/nats.js';
 
@@ -142,6 +143,8 @@ test('a pool that is closed while it joins does not stay a member', async () => 
   await short.close();
   await rejects(joining, { code: 'ERR_CLOSED', message: /pool 'short' has ended/ });
   assert.equal(await stored(), []);
+  const unheard = await nc.request(callSubject('short')).catch((error: Error) => error);
+  assert.instance(unheard, Error, 'nobody listens for its calls any more');
   await using again = await balance(supervisor, 'short');
   await (await join(nc, again)).leave();
 });
