@@ -1,6 +1,7 @@
 /** Who may join, from where and when; and that whoever is no primary may call the fleet and open windows over it all the same. */
 
 import { once } from 'node:events';
+import { setImmediate as turn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
@@ -139,7 +140,10 @@ test('a pool that was closed, or whose supervisor was, cannot join', async () =>
 
 test('a pool that is closed while it joins does not stay a member', async () => {
   const short = await balance(supervisor, 'short');
+  const { outMsgs } = nc.stats();
   const joining = join(nc, short);
+  joining.catch(() => {});
+  while (nc.stats().outMsgs === outMsgs) await turn(); // it has begun, and has much to ask the server yet
   await short.close();
   await rejects(joining, { code: 'ERR_CLOSED', message: /pool 'short' has ended/ });
   assert.equal(await stored(), []);
