@@ -9,10 +9,10 @@ export const packages = ['g++', 'spin'];
 
 /**
  * The models. Properties of liveness need weak fairness: every process that can go on does. `small` is for CI, where the
- * whole search takes too long; `large` for the long form.
+ * whole search takes too long; `large` for the long form, of a property or of all; `always` for both and for the mutants.
  */
 const window = { file: 'window.pml', large: ['-DCALLS=2'] };
-const fleet = { file: 'fleet-window.pml', large: ['-DMEMBERS=2'] };
+const fleet = { file: 'fleet-window.pml', large: [] };
 const channel = { file: 'channel.pml', large: ['-DMESSAGES=3', '-DSURPRISES=2'] };
 
 window.properties = {
@@ -82,15 +82,46 @@ channel.mutants = [
 ];
 
 fleet.properties = {
-  deadlock: { claim: undefined, fair: false, what: 'no deadlock' },
-  exclusive: { claim: 'exclusive', fair: false, what: 'one window runs at a time, as long as leases hold' },
+  exclusive: {
+    claim: undefined,
+    fair: false,
+    what: 'one coordinator believes in its lease at a time',
+    always: ['-DEXCLUSIVE=1'],
+    large: ['-DCOORDINATORS=3'],
+  },
   airtight: {
-    claim: 'airtight',
+    claim: undefined,
     fair: false,
     what: 'nothing works between the last acknowledgement and the end, as long as leases hold',
+    always: ['-DAIRTIGHT=1'],
+    large: ['-DCOORDINATORS=3'],
   },
-  reopens: { claim: 'reopens', fair: true, what: 'every member always opens again' },
-  all_windows: { claim: 'all_windows', fair: true, what: 'every window gets its turn' },
+  reopens: {
+    claim: 'reopens',
+    fair: true,
+    what: 'every member always opens again',
+    always: ['-DWINDOWS=1'],
+    small: ['-DFAULTS=1'],
+  },
+  all_windows: {
+    claim: 'all_windows',
+    fair: true,
+    what: 'every window gets its turn',
+    always: ['-DWINDOWS=1'],
+    small: ['-DFAULTS=1'],
+  },
+  reopens_again: {
+    claim: 'reopens',
+    fair: true,
+    what: 'with two windows of each coordinator, and one member',
+    always: ['-DMEMBERS=1', '-DWINDOWS=2'],
+  },
+  all_windows_again: {
+    claim: 'all_windows',
+    fair: true,
+    what: 'with two windows of each coordinator, and one member',
+    always: ['-DMEMBERS=1', '-DWINDOWS=2'],
+  },
 };
 
 fleet.mutants = [
@@ -105,18 +136,45 @@ fleet.mutants = [
     what: 'a member that had lapsed serves before it reads the key',
     property: 'airtight',
   },
+  {
+    name: 'OLD_ANSWER_COUNTS',
+    what: 'a member that has lapsed since it asked for the key takes the answer',
+    property: 'airtight',
+  },
+  {
+    name: 'OLD_ANSWER_ENDS',
+    what: 'an answer ends the window that was opened since the question',
+    property: 'airtight',
+  },
   { name: 'ACKNOWLEDGES_EARLY', what: 'a member acknowledges while it works', property: 'airtight' },
-  { name: 'ACKNOWLEDGES_ANY', what: "another window's acknowledgement counts", property: 'airtight' },
   { name: 'LAPSES_EARLY', what: "a member's lease is shorter than its coordinator's", property: 'airtight' },
+  {
+    name: 'HEARS_NOBODY',
+    what: 'a coordinator that hears no heartbeats lets members lapse that are there',
+    property: 'airtight',
+  },
   { name: 'TAKES_A_LIVE_KEY', what: 'a key is taken over that has not lapsed', property: 'exclusive' },
   { name: 'NO_REVISION', what: 'the key is taken by whoever writes it', property: 'exclusive' },
+  // What needs a second member.
+  { name: 'ONE_IS_ENOUGH', what: 'one acknowledgement is enough', property: 'airtight' },
+  { name: 'ONE_LAPSE_IS_ALL', what: 'a member that lapses ends the wait for all', property: 'airtight' },
+  {
+    name: 'ACKNOWLEDGEMENTS_ARE_COUNTED',
+    what: 'the acknowledgement of one that joined later counts for one that works',
+    property: 'airtight',
+  },
+  // What needs a second window.
+  { name: 'KEEPS_QUIET', what: 'a member is quiet in the next window without a look', property: 'airtight' },
+  { name: 'ACKNOWLEDGES_ANY', what: "another window's acknowledgement counts", property: 'airtight' },
+  { name: 'OLD_WORD_WINS', what: 'a late word of a window replaces the next one', property: 'airtight' },
+  { name: 'OLD_END_COUNTS', what: 'the end of a window ends the next one', property: 'airtight' },
   { name: 'DELETES_ANOTHERS', what: "an end deletes another coordinator's key", property: 'airtight' },
-  { name: 'NEVER_LAPSES', what: 'a member waits for the key to go', property: 'reopens' },
-  { name: 'KEY_STAYS', what: "a dead coordinator's key is not taken over", property: 'all_windows' },
+  { name: 'NEVER_LAPSES', what: 'a member waits for the key to go', property: 'reopens_again' },
+  { name: 'KEY_STAYS', what: "a dead coordinator's key is not taken over", property: 'all_windows_again' },
   {
     name: 'NOT_THERE_IS_WAITED_FOR',
     what: 'a member that has lapsed is waited for',
-    property: 'all_windows',
+    property: 'all_windows_again',
   },
 ];
 
@@ -130,7 +188,8 @@ export const checkChannelModelMutants = (context) => checkMutants(context, chann
 async function check({ root, out, long }, model) {
   const { properties } = model;
   const results = await inParallel(long ? 1 : 2, Object.keys(properties), async (property) => {
-    const size = long ? model.large : (properties[property].small ?? []);
+    const { always = [], small = [], large = model.large } = properties[property];
+    const size = [...always, ...(long ? large : small)];
     const { errors, states } = await search(
       root,
       model,
@@ -150,7 +209,9 @@ async function check({ root, out, long }, model) {
 
 async function checkMutants({ root, out }, model) {
   return catchEach(model.mutants, async ({ name, property }) => {
-    const { errors } = await search(root, model, join(out, `model-${name}`), [`-D${name}`], property, 480);
+    const { always = [] } = model.properties[property];
+    const defines = [`-D${name}`, ...always];
+    const { errors } = await search(root, model, join(out, `model-${name}`), defines, property, 480);
     return errors > 0 ? property : undefined;
   });
 }

@@ -1,238 +1,434 @@
 /*
  * A window over the fleet, as src/nats/{presence,member-window,window-news,fleet-window,fleet-members}.ts play it together.
  *
- * A coordinator takes the key of the pool by its revision (a compare-and-swap, as JetStream's expected sequence is), tells the
- * members, reads who is there, waits until each of those has acknowledged or has lapsed, runs its function, and gives the key
- * up. A member stores a heartbeat, reads the key, and works while it knows of no window. Words (opened, acknowledged, ended)
- * can be lost, and come again with a renewal. Members and coordinators die at any step; members are suspended until they have
- * lapsed, and go on.
+ * Members store a heartbeat, read the key, and work while they know of no window. Coordinators take the key by its revision, read
+ * who is there, wait until each of those has acknowledged or has lapsed, run their function, and give the key up. Each step is
+ * what one process does without an await, or one request at the server. Words (opened, acknowledged, ended) may come late, or
+ * never where something else makes up for it.
  *
  * Time is not counted. Of the clocks only their order is used, which the code has from where each starts to count: a coordinator
- * gives its key up before anybody lets it lapse. So a key lapses, at the members and at other coordinators, only once its
- * coordinator does not believe in it any more: that is what "as long as leases hold" means. Mutants are switched on with -D.
+ * gives its key up before anybody lets it lapse; a member that is cut off counts itself as gone before anybody else does, and
+ * before it lets a window lapse.
+ *
+ * Without WINDOWS there is no end of windows, deaths, losses and lapses: what is searched then (safety) holds for any number
+ * of them. With WINDOWS (liveness) each coordinator opens so many, and FAULTS happen at most. Mutants are switched on with -D.
  */
 
-#ifdef NOT_THERE_IS_WAITED_FOR
-#define DEATHS 0	/* nobody gives up then */
-#define LOSSES 0
-#endif
-#ifndef WINDOWS
-#define WINDOWS 1	/* windows that each coordinator opens */
-#endif
-#ifndef DEATHS
-#define DEATHS 1	/* of coordinators */
-#endif
-#ifndef PAUSES
-#define PAUSES 1	/* of members, for longer than their heartbeats */
-#endif
-#ifndef LOSSES
-#define LOSSES 1	/* of leases, where the coordinator lives: it could not renew in time */
-#endif
-
-#define COORDINATORS 2
 #ifndef MEMBERS
-#define MEMBERS 1
+#define MEMBERS 2
 #endif
-#define NOBODY 255
+#ifndef COORDINATORS
+#define COORDINATORS 2	/* at the same time; in the place of one that has died comes another */
+#endif
+#ifdef WINDOWS
+#ifndef FAULTS
+#define FAULTS 2
+#endif
+#endif
 
-/* The server: the key's owner, by window, and its revision. */
-byte key = NOBODY;
-byte revision = 0;
-/* Heartbeats that have not lapsed. */
-bool present[MEMBERS] = false;
+/* A window is named by its coordinator for as long as that believes in its lease. Then it is OVER, for whoever still knows it. */
+#define NONE 14
+#define OVER 15
 
-/* The coordinators. A window is its coordinator's number plus COORDINATORS for each that it has opened before. */
-bool believes[COORDINATORS] = false;	/* that the lease holds */
-bool runs[COORDINATORS] = false;	/* all have acknowledged, the function runs */
-byte window[COORDINATORS] = 0;
-byte over[COORDINATORS] = 0;
-byte deaths = 0;
-byte pauses = 0;
-byte losses = 0;
+/* The server: whose entry is under the key. */
+byte key = NONE;
+
+/* The coordinators. */
+#define IDLE 0
+#define FOUND 1	/* has seen that the key is free; its revision has not changed since */
+#define TAKEN 2	/* has the key, has not read who is there */
+#define WAITS 3	/* for acknowledgements */
+#define RUNS 4	/* its function runs */
+#define ENDS 5	/* has given up: believes in its lease no more, and deletes its key next */
+byte step[COORDINATORS] = IDLE;
+bool waits[COORDINATORS * MEMBERS] = false;	/* the member is there, as this coordinator knows */
+#define BELIEVES(c) (step[c] >= TAKEN && step[c] <= RUNS)
 
 /* The members. */
-bool suspended[MEMBERS] = false;
-bool lapsed_self[MEMBERS] = false;	/* its own clock says so: heartbeat stored and key read come first */
-bool knows[MEMBERS] = false;	/* it has read the key since it was last not there */
-byte held[MEMBERS] = NOBODY;	/* the window that its pool is closed for */
+#define OUT 0
+#define THERE 1	/* a heartbeat is stored, and by the member's own clock nobody has let it lapse */
+#define LAPSED 2	/* somebody may have */
+#define DEAD 3
+byte presence[MEMBERS] = OUT;
+#define NOT_YET 0
+#define ASKED 1
+#define LOOKED 2
+byte look[MEMBERS] = NOT_YET;	/* at the key, since it was last there */
+byte seen[MEMBERS] = NONE;	/* the answer that is on its way */
+byte held[MEMBERS] = NONE;	/* the window that its pool is closed for */
 bool quiet[MEMBERS] = false;	/* and nothing runs there */
-byte works[MEMBERS] = 0;	/* something that goes through the pool runs; BEFORE: since before a lapse */
-#define BEFORE 2
-byte acked[MEMBERS] = NOBODY;	/* its last acknowledgement, as it has arrived */
+byte acked[MEMBERS] = NONE;	/* the window that it has acknowledged */
+#define NOTHING 0
+#define COUNTED 1	/* something that goes through the pool, of which the window promises that it is waited for */
+#define BEFORE 2	/* begun before the member was there, or before it was last cut off: no window promises anything of it */
+byte work[MEMBERS] = NOTHING;
+#define SERVES(m) (presence[m] == THERE && look[m] == LOOKED)
 
-#define OWNER(w) (w % COORDINATORS)
-/* Whoever is not there counts as waited for: what it had begun before it was cut off is outside of the promise. */
-#if MEMBERS == 2
-#define WORKING (works[0] == 1 || works[1] == 1)
+/* As liveness needs them. */
+#ifdef WINDOWS
+byte wants[COORDINATORS] = WINDOWS;
+byte faults = 0;
+#define WANTS(c) (wants[c] > 0)
+#define MAY_FAIL (faults < FAULTS)
+#define FAILS faults++
 #else
-#define WORKING (works[0] == 1)
+#define WANTS(c) true
+#define MAY_FAIL true
+#define FAILS skip
+#endif
+/* Something of an earlier window may still be on its way. */
+#if defined(OLD_WORD_WINS) || defined(OLD_END_COUNTS)
+bool earlier = false;
+#define REMEMBER earlier = true
+#else
+#define REMEMBER skip
 #endif
 
-ltl exclusive { [] !(runs[0] && believes[0] && runs[1] && believes[1]) }
-ltl airtight { [] !((runs[0] && believes[0] || runs[1] && believes[1]) && WORKING) }
-ltl reopens { [] ((held[0] != NOBODY) -> <> (held[0] == NOBODY || suspended[0])) }
-ltl all_windows { <> (over[0] == WINDOWS && over[1] == WINDOWS) }
+/* Which promise is checked. */
+#ifndef AIRTIGHT
+#define AIRTIGHT 0
+#endif
+#ifndef EXCLUSIVE
+#define EXCLUSIVE 0
+#endif
 
-/* Its key can be let lapse: it lives no more, or has given up. */
-#define LAPSED(w) (!believes[OWNER(w)] || window[OWNER(w)] != w)
+#ifdef NO_REVISION
+#define SWAPS_BLINDLY true
+#else
+#define SWAPS_BLINDLY false
+#endif
+#ifdef ACKNOWLEDGES_ANY
+#define FORGOTTEN OVER
+#else
+#define FORGOTTEN NONE
+#endif
+#ifdef KEEPS_QUIET
+#define STAYS_QUIET true
+#else
+#define STAYS_QUIET false
+#endif
 
-proctype Member(byte me) {
-	byte seen = NOBODY;
-	/* Joining, and coming back after a lapse: the heartbeat is stored, then the key is read, then it serves. */
-join:
+byte i = 0;	/* in d_step alone */
+
+/* The entry under the key, as whoever reads it will have to take it. */
+#define ENTRY (key < NONE && step[key] == ENDS -> OVER : key)
+
+/* What is promised. Stated wherever it could be broken: each start of a function or of work, each key taken. */
+inline exclusive(c) {
+	for (i : 0 .. COORDINATORS - 1) { assert(!EXCLUSIVE || i == c || !BELIEVES(i)) }
+	i = 0
+}
+inline airtight() {
+	for (i : 0 .. COORDINATORS * MEMBERS - 1) {
+		assert(!AIRTIGHT || !(step[i / MEMBERS] == RUNS && work[i % MEMBERS] == COUNTED))
+	}
+	i = 0
+}
+
+/* Whatever is written under the key: who has seen another revision does not take it. */
+inline written(c) {
+	for (i : 0 .. COORDINATORS - 1) {
+		if :: i != c && step[i] == FOUND && !SWAPS_BLINDLY -> step[i] = IDLE :: else fi
+	}
+	i = 0
+}
+
+/* Nobody believes in the window of c any more. */
+inline over(c) {
+	REMEMBER;
+	for (i : 0 .. MEMBERS - 1) {
+		waits[c * MEMBERS + i] = false;
+		if :: held[i] == c -> held[i] = OVER; quiet[i] = quiet[i] && STAYS_QUIET :: else fi;
+		if :: seen[i] == c -> seen[i] = OVER :: else fi;
+		if :: acked[i] == c -> acked[i] = FORGOTTEN :: else fi
+	}
+	i = 0
+}
+
+/* The member knows of no window, or of another one: what still runs there is of those that the next window waits for. */
+inline counted(m) {
+	if :: work[m] == BEFORE && SERVES(m) -> work[m] = COUNTED; airtight() :: else fi
+}
+
+inline closes(m, w) {
+	quiet[m] = quiet[m] && STAYS_QUIET;
+	held[m] = w;
+	counted(m)
+}
+
+inline opens(m) {
+	held[m] = NONE;
+	quiet[m] = false;
+	counted(m)
+}
+
+/* Heartbeat and key: joining, and coming back after a lapse. */
+proctype Heart(byte m) {
+end:	do
 #ifndef READS_FIRST
-	atomic { !suspended[me] -> present[me] = true; lapsed_self[me] = false };
-	atomic { seen = key; if :: seen != NOBODY && LAPSED(seen) -> seen = NOBODY :: else fi };
+	:: d_step { presence[m] == OUT || presence[m] == LAPSED -> presence[m] = THERE }
+	:: d_step { presence[m] == THERE && look[m] == NOT_YET -> look[m] = ASKED; seen[m] = ENTRY }
 #else
-	/* Mutant: the key is read, then the heartbeat is stored. */
-	atomic { seen = key; if :: seen != NOBODY && LAPSED(seen) -> seen = NOBODY :: else fi };
-	atomic { !suspended[me] -> present[me] = true; lapsed_self[me] = false };
+	:: d_step { (presence[m] == OUT || presence[m] == LAPSED) && look[m] == NOT_YET -> look[m] = ASKED; seen[m] = ENTRY }
+	:: d_step { (presence[m] == OUT || presence[m] == LAPSED) && look[m] == ASKED -> presence[m] = THERE }
 #endif
-	atomic {
+	/* The answer. One of a window that is over may have been passed by the word of its end. */
+	:: d_step { presence[m] == THERE && look[m] == ASKED ->
 		if
-		:: seen != NOBODY && held[me] != seen -> held[me] = seen; quiet[me] = false
+		:: seen[m] < NONE && held[m] != seen[m] -> closes(m, seen[m])
+		:: seen[m] == OVER && held[m] == NONE -> closes(m, OVER)
+#ifdef OLD_ANSWER_ENDS
+		:: seen[m] == NONE && held[m] != NONE -> opens(m)
+#endif
 		:: else
 		fi;
-		knows[me] = true
-	};
-end_serve:
-	do
-	/* The clock is looked at with each call: who has lapsed reads the key again first. */
-#ifndef SERVES_AFTER_LAPSE
-	:: atomic { !suspended[me] && lapsed_self[me] -> knows[me] = false }; goto join
-#else
-	:: atomic { !suspended[me] && lapsed_self[me] -> lapsed_self[me] = false; present[me] = true }
+		look[m] = LOOKED;
+		seen[m] = NONE;
+		if :: held[m] == NONE -> counted(m) :: else fi }
+	:: d_step { presence[m] == THERE && look[m] == ASKED && seen[m] == OVER && held[m] == NONE ->
+		look[m] = LOOKED;
+		seen[m] = NONE;
+		counted(m) }
+	od
+}
+
+/* What goes through the pool: calls of the fleet, and of the member's own machine. */
+proctype Work(byte m) {
+end:	do
+	:: d_step { work[m] == NOTHING && held[m] == NONE && presence[m] != DEAD ->
+		work[m] = (SERVES(m) -> COUNTED : BEFORE);
+		airtight() }
+#ifdef SERVES_AFTER_LAPSE
+	:: d_step { work[m] == NOTHING && held[m] == NONE && presence[m] == THERE -> work[m] = COUNTED; airtight() }
 #endif
-	/* Work begins and ends. */
-#ifndef SERVES_AFTER_LAPSE
-	:: atomic { !suspended[me] && !lapsed_self[me] && knows[me] && held[me] == NOBODY && works[me] == 0 -> works[me] = 1 }
-#else
-	:: atomic { !suspended[me] && held[me] == NOBODY && works[me] == 0 -> works[me] = 1 }
-#endif
-	:: atomic { works[me] > 0 -> works[me] = 0 }
+	:: d_step { work[m] != NOTHING -> work[m] = NOTHING }
+	od
+}
+
+/* What a member hears of windows, and does. */
+proctype Follower(byte m) {
+end:	do
 	/* The coordinator's word, or the key, read where a word was missed. */
-	:: atomic { !suspended[me] && key != NOBODY && !LAPSED(key) && held[me] != key ->
-		held[me] = key; quiet[me] = false }
+	:: d_step { presence[m] != OUT && presence[m] != DEAD && ENTRY < NONE && held[m] == NONE -> closes(m, key) }
+	:: d_step { presence[m] != OUT && presence[m] != DEAD && ENTRY == OVER && held[m] == NONE -> closes(m, OVER) }
+	/* Another window before the end of the last one was heard. The pool is open for a moment in between. */
+	:: d_step { presence[m] != DEAD && held[m] != NONE && ENTRY < NONE && held[m] != ENTRY -> closes(m, key) }
+	:: d_step { presence[m] != DEAD && held[m] != NONE && ENTRY < NONE && held[m] != ENTRY && work[m] == NOTHING ->
+		closes(m, key);
+		work[m] = (SERVES(m) -> COUNTED : BEFORE);
+		airtight() }
 	/* The local window: closed at once, quiet when what runs has finished. */
-	:: atomic { !suspended[me] && held[me] != NOBODY && !quiet[me] &&
+	:: d_step { held[m] < NONE && !quiet[m] && presence[m] != DEAD &&
 #ifndef ACKNOWLEDGES_EARLY
-		works[me] == 0 &&
+		work[m] == NOTHING &&
 #endif
-		true -> quiet[me] = true }
+		true -> quiet[m] = true }
 	/* Acknowledged, with each renewal again. */
-	:: atomic { !suspended[me] && held[me] != NOBODY && quiet[me] && acked[me] != held[me] -> acked[me] = held[me] }
+	:: d_step { held[m] < NONE && quiet[m] && presence[m] != DEAD && acked[m] != held[m] -> acked[m] = held[m] }
 	/* The end: by word, by the key, or as the lease has lapsed here. */
-#ifdef NEVER_LAPSES
-	:: atomic { !suspended[me] && held[me] != NOBODY && key == NOBODY -> held[me] = NOBODY; quiet[me] = false }
-#elif !defined(LAPSES_EARLY)
-	:: atomic { !suspended[me] && held[me] != NOBODY && LAPSED(held[me]) -> held[me] = NOBODY; quiet[me] = false }
-#else
-	/* Mutant: its lease is shorter than the coordinator's. */
-	:: atomic { !suspended[me] && held[me] != NOBODY -> held[me] = NOBODY; quiet[me] = false }
+#ifndef NEVER_LAPSES
+	:: d_step { held[m] == OVER && presence[m] != DEAD -> opens(m) }
+#endif
+	:: d_step { held[m] != NONE && presence[m] != DEAD && key == NONE -> opens(m) }
+	/* It is cut off, and the coordinator that it does not hear renews. */
+	:: d_step { held[m] < NONE && presence[m] == LAPSED -> opens(m) }
+#ifdef LAPSES_EARLY
+	:: d_step { held[m] < NONE && presence[m] == THERE -> opens(m) }
+#endif
+#ifdef OLD_WORD_WINS
+	:: d_step { earlier && held[m] < NONE && presence[m] == THERE -> held[m] = OVER; quiet[m] = false }
+#endif
+#ifdef OLD_END_COUNTS
+	:: d_step { earlier && held[m] < NONE && presence[m] == THERE -> opens(m) }
 #endif
 	od
 }
 
-/* A member that is suspended lapses; what runs in its replicas goes on. */
-proctype Suspension(byte me) {
-	do
-	:: atomic { pauses < PAUSES && !suspended[me] && present[me] -> pauses++; suspended[me] = true };
-		atomic { present[me] = false; lapsed_self[me] = true; if :: works[me] == 1 -> works[me] = BEFORE :: else fi };
-		if
-		:: suspended[me] = false
-		:: break	/* for good: it is dead */
-		fi
-	:: break
-	od
-}
-
-#define WAITED_FOR(m) (!present[m] || acked[m] == window[me])
+#define WAITED_FOR(c, m) (!waits[c * MEMBERS + m] || acked[m] == c)
 #ifdef ACKNOWLEDGES_ANY
 #undef WAITED_FOR
-#define WAITED_FOR(m) (!present[m] || acked[m] != NOBODY)
+#define WAITED_FOR(c, m) (!waits[c * MEMBERS + m] || acked[m] != NONE)
 #endif
-#ifdef NOT_THERE_IS_WAITED_FOR
-#undef WAITED_FOR
-#define WAITED_FOR(m) (acked[m] == window[me])
+#if MEMBERS == 1
+#define COMPLETE(c) WAITED_FOR(c, 0)
+#define EXPECTED(c) waits[c * MEMBERS]
+#define ARRIVED(c) (acked[0] == c)
+#elif MEMBERS == 2
+#define COMPLETE(c) (WAITED_FOR(c, 0) && WAITED_FOR(c, 1))
+#define EXPECTED(c) (waits[c * MEMBERS] + waits[c * MEMBERS + 1])
+#define ARRIVED(c) ((acked[0] == c) + (acked[1] == c))
+#elif MEMBERS == 3
+#define COMPLETE(c) (WAITED_FOR(c, 0) && WAITED_FOR(c, 1) && WAITED_FOR(c, 2))
+#define EXPECTED(c) (waits[c * MEMBERS] + waits[c * MEMBERS + 1] + waits[c * MEMBERS + 2])
+#define ARRIVED(c) ((acked[0] == c) + (acked[1] == c) + (acked[2] == c))
+#endif
+#if defined(ONE_IS_ENOUGH) && MEMBERS == 2
+#undef COMPLETE
+#define COMPLETE(c) (EXPECTED(c) == 0 || acked[0] == c && waits[c * MEMBERS] || acked[1] == c && waits[c * MEMBERS + 1])
+#endif
+#ifdef ACKNOWLEDGEMENTS_ARE_COUNTED
+#undef COMPLETE
+#define COMPLETE(c) (ARRIVED(c) >= EXPECTED(c))
 #endif
 
-#if MEMBERS == 2
-#define ALL_WAITED_FOR ((!waits[0] || WAITED_FOR(0)) && (!waits[1] || WAITED_FOR(1)))
-#else
-#define ALL_WAITED_FOR (!waits[0] || WAITED_FOR(0))
-#endif
-
-proctype Coordinator(byte me) {
-	byte seen;
-	bool waits[MEMBERS];
-	byte opened = 0;
-	do
-	:: opened == WINDOWS -> break
-	:: opened < WINDOWS ->
-		window[me] = me + COORDINATORS * opened;
-take:
-#ifdef LISTS_FIRST
-		waits[0] = present[0];
-#endif
-		/* Free, or lapsed for whoever has seen that revision for so long; then taken by that revision. */
-#ifdef KEY_STAYS
-		atomic { key == NOBODY -> seen = revision };
-#elif !defined(TAKES_A_LIVE_KEY)
-		atomic { key == NOBODY || LAPSED(key) -> seen = revision };
-#else
-		seen = revision;
-#endif
-		if
-#ifndef NO_REVISION
-		:: atomic { revision == seen -> key = window[me]; revision++; believes[me] = true }
-		:: atomic { revision != seen -> skip }; goto take
-#else
-		:: atomic { key = window[me]; revision++; believes[me] = true }
-#endif
-		fi;
-		/* Who is there is read once the key is ours. */
-#ifndef LISTS_FIRST
-		atomic {
-			waits[0] = present[0];
-#if MEMBERS == 2
-			waits[1] = present[1]
-#endif
-		};
-#endif
-		if
-		:: atomic { believes[me] && ALL_WAITED_FOR -> runs[me] = true };
-			/* The function; then the members are told, and the key goes, where it still is ours. */
-			if
-			:: skip
-			:: atomic { losses < LOSSES -> losses++; believes[me] = false }	/* not renewed in time: its signal aborts */
-			:: atomic { deaths < DEATHS -> deaths++; believes[me] = false; runs[me] = false; over[me] = WINDOWS };
-				goto dead
-			fi
-		/* Given up before: a time limit, a signal, a lease that was lost. */
-		:: atomic { losses < LOSSES -> losses++; believes[me] = false }
-		:: atomic { deaths < DEATHS -> deaths++; believes[me] = false; over[me] = WINDOWS }; goto dead
-		fi;
-		atomic { runs[me] = false; believes[me] = false };
-#ifndef DELETES_ANOTHERS
-		atomic { if :: key == window[me] -> key = NOBODY; revision++ :: else fi };
-#else
-		atomic { key = NOBODY; revision++ };
-#endif
-		opened++;
-		over[me] = opened
-	od;
-dead:	skip
+inline list(c) {
+	for (i : 0 .. MEMBERS - 1) { waits[c * MEMBERS + i] = (presence[i] == THERE) }
+	i = 0
 }
 
-init {
-	atomic {
-		run Member(0);
-		run Suspension(0);
-#if MEMBERS == 2
-		run Member(1);
-		run Suspension(1);
+proctype Coordinator(byte c) {
+end:	do
+	/* Free, or lapsed for whoever has seen that revision for so long; then taken by that revision. */
+	:: d_step { step[c] == IDLE && WANTS(c) &&
+#ifdef KEY_STAYS
+		key == NONE
+#elif defined(TAKES_A_LIVE_KEY)
+		true
+#else
+		ENTRY >= NONE
 #endif
-		run Coordinator(0);
-		run Coordinator(1)
+		-> step[c] = FOUND;
+#ifdef LISTS_FIRST
+		list(c)
+#endif
+		}
+	:: d_step { step[c] == FOUND -> step[c] = TAKEN; key = c; written(c); exclusive(c) }
+	/* Who is there is read once the key is ours. */
+#ifndef LISTS_FIRST
+	:: d_step { step[c] == TAKEN -> step[c] = WAITS; list(c) }
+#else
+	:: d_step { step[c] == TAKEN -> step[c] = WAITS }
+#endif
+	:: d_step { step[c] == WAITS && COMPLETE(c) -> step[c] = RUNS; airtight() }
+	/* The function has ended. */
+	:: d_step { step[c] == RUNS -> step[c] = ENDS; over(c) }
+	/* The key goes, where it still is its own. */
+	:: d_step { step[c] == ENDS ->
+#ifndef DELETES_ANOTHERS
+		if :: key == c -> key = NONE; written(c) :: else fi;
+#else
+		key = NONE; written(c);
+#endif
+		step[c] = IDLE;
+#ifdef WINDOWS
+		wants[c]--
+#endif
+		}
+	od
+}
+
+/* What a coordinator hears of heartbeats. */
+proctype View(byte c; byte m) {
+end:	do
+	/* It lets the member lapse, after that has done so by its own clock. */
+	:: d_step { step[c] == WAITS && waits[c * MEMBERS + m] &&
+#ifdef NOT_THERE_IS_WAITED_FOR
+		false &&
+#endif
+#ifndef HEARS_NOBODY
+		presence[m] != THERE &&
+#endif
+		true ->
+#ifndef ONE_LAPSE_IS_ALL
+		waits[c * MEMBERS + m] = false
+#else
+		for (i : 0 .. MEMBERS - 1) { waits[c * MEMBERS + i] = false }
+		i = 0
+#endif
+		}
+	/* It hears one that it had not read. */
+	:: d_step { step[c] == WAITS && !waits[c * MEMBERS + m] && presence[m] == THERE -> waits[c * MEMBERS + m] = true }
+	od
+}
+
+#define NOBODY_WAITS(m) (!waits[m] && !waits[(COORDINATORS - 1) * MEMBERS + m])
+#define WON(c) (wants[c] == 0)
+
+/* What goes wrong with a member. What runs in its replicas goes on, unless its machine dies. */
+proctype MemberTrouble(byte m) {
+end:	do
+	/* It is suspended or cut off for longer than its heartbeats. */
+	:: d_step { presence[m] == THERE && MAY_FAIL ->
+		FAILS;
+		presence[m] = LAPSED;
+#ifdef OLD_ANSWER_COUNTS
+		if :: look[m] == LOOKED -> look[m] = NOT_YET :: else fi;
+#else
+		look[m] = NOT_YET;
+		seen[m] = NONE;
+#endif
+		if :: work[m] == COUNTED -> work[m] = BEFORE :: else fi }
+	/* It dies, or leaves. */
+	:: d_step { (presence[m] == THERE || presence[m] == LAPSED) && MAY_FAIL ->
+		FAILS;
+		presence[m] = DEAD;
+		look[m] = NOT_YET;
+		seen[m] = NONE;
+		held[m] = NONE;
+		quiet[m] = false;
+		work[m] = NOTHING }
+	/* Another may join in its place. */
+	:: d_step { presence[m] == DEAD && NOBODY_WAITS(m) -> presence[m] = OUT; acked[m] = NONE }
+	od
+}
+
+/* What goes wrong with a coordinator. */
+proctype CoordinatorTrouble(byte c) {
+end:	do
+	/* It gives up: its time is over, or its lease is lost. */
+	:: d_step { BELIEVES(c) && MAY_FAIL -> FAILS; step[c] = ENDS; over(c) }
+	/* Its key cannot be deleted. */
+	:: d_step { step[c] == ENDS && MAY_FAIL ->
+		FAILS;
+		if :: key == c -> key = OVER :: else fi;
+		step[c] = IDLE;
+#ifdef WINDOWS
+		wants[c]--
+#endif
+		}
+	/* It dies. */
+	:: d_step { step[c] >= TAKEN && MAY_FAIL ->
+		FAILS;
+		step[c] = IDLE;
+		over(c);
+		if :: key == c -> key = OVER :: else fi;
+#ifdef WINDOWS
+		wants[c] = 0
+#endif
+		}
+	od
+}
+
+#ifndef WINDOWS
+/* The server lets an entry expire that nobody renews. Nobody relies on it. */
+proctype Expiry() {
+end:	do
+	:: d_step { key == OVER -> key = NONE; written(NONE) }
+	od
+}
+#else
+ltl reopens { [] (held[0] != NONE -> <> (held[0] == NONE)) }
+ltl all_windows { <> (WON(0) && WON(COORDINATORS - 1)) }
+#endif
+
+init {
+	byte n, c;
+	atomic {
+		for (n : 0 .. MEMBERS - 1) {
+			run Heart(n);
+			run Work(n);
+			run Follower(n);
+			run MemberTrouble(n)
+		}
+		for (c : 0 .. COORDINATORS - 1) {
+			run Coordinator(c);
+			run CoordinatorTrouble(c);
+			for (n : 0 .. MEMBERS - 1) { run View(c, n) }
+		}
+#ifndef WINDOWS
+		run Expiry();
+#endif
+		n = 0;
+		c = 0
 	}
 }
