@@ -190,14 +190,10 @@ async function check({ root, out, long }, model) {
   const results = await inParallel(long ? 1 : 2, Object.keys(properties), async (property) => {
     const { always = [], small = [], large = model.large } = properties[property];
     const size = [...always, ...(long ? large : small)];
-    const { errors, states } = await search(
-      root,
-      model,
-      join(out, `model-${property}`),
-      size,
-      property,
-      long ? 3_600 : 480,
-    );
+    const { errors, states } = await search(root, model, property, size, {
+      directory: join(out, `model-${property}`),
+      seconds: long ? 3_600 : 480,
+    });
     console.log(
       `  ${errors === 0 ? 'ok' : 'FAILED'} ${property} (${properties[property].what}): ${[...size, `${states} states`].join(' ')}`,
     );
@@ -210,20 +206,23 @@ async function check({ root, out, long }, model) {
 async function checkMutants({ root, out }, model) {
   return catchEach(model.mutants, async ({ name, property }) => {
     const { always = [] } = model.properties[property];
-    const defines = [`-D${name}`, ...always];
-    const { errors } = await search(root, model, join(out, `model-${name}`), defines, property, 480);
+    const { errors } = await search(root, model, property, [`-D${name}`, ...always], {
+      directory: join(out, `model-${name}`),
+      seconds: 480,
+      level: '-O1', // most are caught sooner than their search is compiled
+    });
     return errors > 0 ? property : undefined;
   });
 }
 
-async function search(root, { file, properties }, directory, defines, property, seconds) {
+async function search(root, { file, properties }, property, defines, { directory, seconds, level = '-O2' }) {
   const { claim, fair } = properties[property];
   mkdirSync(directory, { recursive: true });
   copyFileSync(join(root, 'test', 'model', file), join(directory, file));
   await run('spin', ['-a', ...defines, file], { cwd: directory });
   const kind = fair ? ['-DNFAIR=5'] : ['-DSAFETY'];
   if (claim === undefined) kind.push('-DNOCLAIM');
-  await run('gcc', ['-O2', '-w', '-DCOLLAPSE', '-DVECTORSZ=2048', ...kind, '-o', 'pan', 'pan.c'], {
+  await run('gcc', [level, '-w', '-DCOLLAPSE', '-DVECTORSZ=2048', ...kind, '-o', 'pan', 'pan.c'], {
     cwd: directory,
   });
   const args = ['-m2000000'];
