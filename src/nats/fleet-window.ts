@@ -119,7 +119,10 @@ export class FleetWindows {
         key.announce();
         state = () => acknowledgements.missing();
         await this.#listed(signal);
-        await unlessAborted(signal, acknowledgements.complete());
+        do {
+          await unlessAborted(signal, acknowledgements.complete());
+          await this.#listed(signal); // if it was cut off, it has let members lapse that are there
+        } while (!acknowledgements.isComplete);
         state = () => 'its wait was not over';
         if (wait > 0) await sleep(wait, undefined, { signal });
         state = () => 'its function had not finished';
@@ -382,9 +385,13 @@ class Acknowledgements {
     this.#id = id;
   }
 
+  get isComplete(): boolean {
+    return this.#absent().length === 0;
+  }
+
   /** Resolves when each member that is there has acknowledged. One whose heartbeat has lapsed is waited for no longer. */
   async complete(): Promise<void> {
-    while (this.#absent().length > 0) await this.#changed.next();
+    while (!this.isComplete) await this.#changed.next();
   }
 
   missing(): string {

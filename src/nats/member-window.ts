@@ -6,7 +6,8 @@
  * heartbeat, and then reads the key. Both buckets are read where they are written, so at least one sees the other: the
  * coordinator waits for the member, or the member is closed from its start. The same holds for one that had lapsed (its
  * process was suspended, or the server out of reach): it refuses calls until it has stored a heartbeat and read the key
- * again.
+ * again. Where a window ends because its renewals are not heard, the pool is left to itself, but calls of the fleet are refused
+ * until the key has been read: the window may go on.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +25,7 @@ import { LEASE, type OpenWindow, WindowNews } from './window-news.js';
 export interface WindowFollower {
   /**
    * Whether calls of the fleet must not be begun now: a window over the fleet is open, or one may be (the member is not
-   * current, or has not looked again since). Ask it at each call: it looks at the clock.
+   * current, or the renewals are missing, or it has not looked again since). Ask it at each call: it looks at the clock.
    */
   readonly isOpen: boolean;
   /** Follows no further windows. Resolves when the one that is open has ended. */
@@ -75,7 +76,9 @@ class Follower implements WindowFollower {
   readonly #presence: Presence;
   readonly #news: WindowNews;
   readonly #offReturn: () => void;
-  /** The member's returns that the key has been read after. */
+  /** How many windows have ended by this member's own clock. */
+  #lapses = 0;
+  /** `#doubts` when the key was read last. */
   #lookedAfter: number;
   #looking = false;
   #hold: Hold | undefined;
@@ -93,18 +96,28 @@ class Follower implements WindowFollower {
     this.#presence = presence;
     this.#news = news;
     this.#lookedAfter = lookedAfter;
-    news.on({ changed: (window) => this.#change(window), renewed: () => this.#acknowledge() });
+    news.on({
+      changed: (window) => this.#change(window),
+      renewed: () => this.#acknowledge(),
+      lapsed: () => {
+        this.#lapses++;
+        void this.#lookAgain();
+      },
+    });
     this.#offReturn = presence.onReturn(() => void this.#lookAgain());
-    if (presence.returns !== lookedAfter) void this.#lookAgain();
+    if (this.#doubts !== lookedAfter) void this.#lookAgain();
     if (news.current !== undefined) this.#change(news.current);
   }
 
   get isOpen(): boolean {
     return (
-      this.#news.current !== undefined ||
-      !this.#presence.isCurrent ||
-      this.#presence.returns !== this.#lookedAfter
+      this.#news.current !== undefined || !this.#presence.isCurrent || this.#doubts !== this.#lookedAfter
     );
+  }
+
+  /** How often a window may have been open, or have gone on, that this member has not heard of. */
+  get #doubts(): number {
+    return this.#presence.returns + this.#lapses;
   }
 
   async leave(): Promise<void> {
@@ -160,11 +173,11 @@ class Follower implements WindowFollower {
   async #lookAgain(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
-    while (this.#presence.returns !== this.#lookedAfter && !this.#leaving) {
-      const { returns } = this.#presence;
+    while (this.#doubts !== this.#lookedAfter && !this.#leaving) {
+      const doubts = this.#doubts;
       try {
         await this.#news.look();
-        this.#lookedAfter = returns;
+        this.#lookedAfter = doubts;
       } catch {
         await sleep(AGAIN);
       }

@@ -38,6 +38,8 @@ export interface WindowListener {
   changed?(window: OpenWindow | undefined): void;
   /** The one that is open was opened or renewed. */
   renewed?(window: OpenWindow): void;
+  /** The one that was open has ended by this process's own clock: it may go on, and its renewals be lost. After `changed`. */
+  lapsed?(): void;
 }
 
 /** Windows that have ended, which late words must not open again. */
@@ -173,7 +175,10 @@ export class WindowNews {
     this.#untime();
     // Two renewals are missing then: were they made, and not heard here?
     this.#lookTimer = setTimeout(() => this.#lookAgain(), (lease * 3) / 4);
-    this.#lapseTimer = setTimeout(() => this.#end(id, revision), lease);
+    this.#lapseTimer = setTimeout(() => {
+      this.#end(id, revision);
+      for (const listener of [...this.#listeners]) listener.lapsed?.();
+    }, lease);
   }
 
   #untime(): void {

@@ -3,13 +3,13 @@
 import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type Balancer, balance, type Supervisor } from 'ballermann';
 import { type FleetPool, fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { entriesOf } from '#src/nats/buckets.js';
+import { FleetBucket } from '#src/nats/buckets.js';
+import { MEMBERS } from '#src/nats/keys.js';
 import { callSubject } from '#src/nats/subjects.js';
 import { fixture, rejects, start, until } from '../support/helpers.js';
 import { isMissing, NatsServer } from '../support/nats.js';
@@ -49,8 +49,8 @@ async function inReplica(message: object): Promise<Told> {
 
 /** The keys of the members, of all pools, as the server has them. */
 async function stored(): Promise<string[]> {
-  const kv = await new Kvm(nc).open('ballermann_members');
-  return (await entriesOf(kv, '>')).map(({ key }) => key);
+  const bucket = await FleetBucket.open(nc, MEMBERS, 0);
+  return (await bucket.entries('>')).map(({ key }) => key);
 }
 
 test('is for the main thread of a primary: not for a replica, not for a worker thread', async () => {
