@@ -7,6 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+const { findNatsServer, installNatsServer } = (await import(
+  new URL('../../../scripts/lib/nats-server.js', import.meta.url).href
+)) as { findNatsServer(): string | undefined; installNatsServer: string };
+const found = findNatsServer();
+if (found === undefined) throw new Error(`there is no nats-server here. Install: ${installNatsServer}`);
+const path = found;
+
 const TICK = 1_000 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' })); // ms
 
 interface Ports {
@@ -25,9 +32,7 @@ export interface Look {
 }
 
 export class Server implements AsyncDisposable {
-  static readonly version = execFileSync('nats-server', ['--version'], { encoding: 'utf8' })
-    .replace(/.*v/, '')
-    .trim();
+  static readonly version = execFileSync(path, ['--version'], { encoding: 'utf8' }).replace(/.*v/, '').trim();
   readonly #folder: string;
   readonly #process: ChildProcess;
   readonly #ports: Ports;
@@ -41,7 +46,7 @@ export class Server implements AsyncDisposable {
   static async start(): Promise<Server> {
     const folder = mkdtempSync(join(tmpdir(), 'ballermann-bench-'));
     const args = ['-js', '-a', '127.0.0.1', '-p', '-1', '-m', '-1', '-sd', folder];
-    const child = spawn('nats-server', [...args, '--ports_file_dir', folder], { stdio: 'ignore' });
+    const child = spawn(path, [...args, '--ports_file_dir', folder], { stdio: 'ignore' });
     process.once('exit', () => child.kill('SIGKILL'));
     const file = join(folder, `nats-server_${child.pid}.ports`);
     for (let i = 0; i < 500; i++) {

@@ -1,6 +1,6 @@
 /** A real nats-server for the tests: on a free port of 127.0.0.1, with a store of its own. It never outlives the test file. */
 
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -9,12 +9,15 @@ import { fileURLToPath } from 'node:url';
 import { fixture, until } from './helpers.js';
 import { Folder } from './processes.js';
 
-const isThere = spawnSync('nats-server', ['--version']).error === undefined;
+const { findNatsServer, installNatsServer } = (await import(
+  new URL('../../../scripts/lib/nats-server.js', import.meta.url).href
+)) as { findNatsServer(): string | undefined; installNatsServer: string };
+const path = findNatsServer();
 
 /** Whoever has no nats-server skips these tests; CI has to have it. */
-export const isMissing = !isThere && !process.env['CI'];
+export const isMissing = path === undefined && !process.env['CI'];
 if (isMissing)
-  console.log('there is no nats-server here, the tests are skipped: apt-get install nats-server');
+  console.log(`there is no nats-server here, its tests are skipped. Install: ${installNatsServer}`);
 
 /** The certificate of the tests' servers signs itself: a client that trusts it takes it as its authority. */
 export const certificate = fileURLToPath(fixture('servers/cert.pem'));
@@ -81,10 +84,11 @@ export class NatsServer implements AsyncDisposable {
 
   /** Starts it again, with the port and the store that it had. */
   async start(): Promise<void> {
+    if (path === undefined) throw new Error(`there is no nats-server here. Install: ${installNatsServer}`);
     if (this.#process !== undefined) throw new Error('this nats-server runs');
     writeFileSync(this.#file, JSON.stringify(this.#configuration()));
     const args = ['--config', this.#file, '--ports_file_dir', this.#folder.path];
-    const child = spawn('nats-server', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(path, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     running.add(child);
     child.once('exit', () => {
       running.delete(child);
