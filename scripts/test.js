@@ -22,6 +22,7 @@ import { positive } from './lib/options.js';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const compiled = join(root, 'out', 'test');
 const sources = join(root, 'test');
+const launcher = join(root, 'scripts', 'lib', 'run-test.js');
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -78,7 +79,7 @@ async function runFile(file) {
     // The tests have certificates of their own; and where this is set, Node 20 reads all others as each process starts.
     NODE_EXTRA_CA_CERTS: undefined,
   };
-  const { end, output, hung, problems } = await boundedRun(['--enable-source-maps', join(compiled, file)], {
+  const { end, output, hung, problems } = await boundedRun([launcher, join(compiled, file)], {
     cwd: root,
     env,
     mark,
