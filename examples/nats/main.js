@@ -13,6 +13,7 @@ import { fleetPool } from 'ballermann/nats';
 
 const nc = await connect({ servers: process.env.NATS_URL, maxReconnectAttempts: -1 });
 const fleet = fleetPool(nc, 'squares');
+await fleet.ready; // rejects if the server has no JetStream
 const script = fileURLToPath(new URL('./machine.js', import.meta.url));
 
 let machines = await Promise.all([start(), start(), start()]);

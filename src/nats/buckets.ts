@@ -12,7 +12,7 @@ import {
   type KvPutOptions,
 } from '@nats-io/kv';
 import { type NatsConnection, nanos } from '@nats-io/transport-node';
-import { BallermannError } from '../errors.js';
+import { BallermannError, toErrorData } from '../errors.js';
 import { forbidden } from './connection.js';
 
 /** Copies of a bucket, each on a server of its own. */
@@ -102,14 +102,14 @@ function isGone(error: unknown): boolean {
 /** For whatever a fleet needs JetStream for. */
 export function unreachable(what: string, cause: unknown): BallermannError {
   if (cause instanceof BallermannError) return cause;
-  return (
-    forbidden(cause) ??
-    new BallermannError(
-      'ERR_DISCONNECTED',
-      `${what}: is the server reachable, and does it run with JetStream (nats-server -js)?`,
-      { cause },
-    )
-  );
+  const refusal = forbidden(cause);
+  if (refusal !== undefined) return refusal;
+  const { name, message } = toErrorData(cause);
+  const reason =
+    name === 'JetStreamNotEnabled'
+      ? "the server has no JetStream. Start it with 'nats-server -js', or put 'jetstream {}' into its configuration"
+      : message;
+  return new BallermannError('ERR_DISCONNECTED', `${what}: ${reason}`, { cause });
 }
 
 /** One that is there is taken as it is. */
