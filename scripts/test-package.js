@@ -19,6 +19,7 @@ import { checkArm64 } from './package/arm64.js';
 import { checkClone } from './package/clone.js';
 import { checkFallback } from './package/fallback.js';
 import { checkInstallers } from './package/install.js';
+import { checkNats } from './package/nats.js';
 import { cleanEnv, run } from './package/process.js';
 import { checkProject } from './package/project.js';
 import { binOf } from './package/repository.js';
@@ -45,8 +46,9 @@ if (tarball !== undefined) {
   await check('the types resolve', () =>
     lint('@arethetypeswrong/cli', tarball.path, '--profile', 'esm-only'),
   );
-  const context = { root, cache: join(root, '.matrix'), temporary, tarball: tarball.path, check };
+  const context = { root, cache: join(root, '.matrix'), temporary, tarball: tarball.path, check, canDo };
   await checkProject(context);
+  await checkNats(context);
   await checkInstallers(context);
   await checkFallback(context);
   await checkClone(context);

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { hasCommand } from '../lib/compiler.js';
+import { findNatsServer } from '../lib/nats-server.js';
 import { run } from './process.js';
 
 const answer = (command, ...args) => spawnSync(command, args, { encoding: 'utf8' }).stdout?.trim() ?? '';
@@ -23,6 +24,7 @@ const packages = {
   'g++-aarch64-linux-gnu': { present: () => hasCommand('aarch64-linux-gnu-g++') },
   'qemu-user-static': { present: () => hasCommand('qemu-aarch64-static') },
   'libstdc++6-arm64-cross': { present: () => existsSync('/usr/aarch64-linux-gnu/lib/libstdc++.so.6') },
+  'nats-server': { present: () => findNatsServer() !== undefined },
   'relacy-dev': { present: () => existsSync('/usr/include/relacy/relacy.hpp') },
   spin: { present: () => hasCommand('spin') },
   clang: { present: () => hasCommand('clang++') },
