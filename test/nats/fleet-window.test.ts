@@ -1,6 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Kvm } from '@nats-io/kv';
 import { balance, type Supervisor } from 'ballermann';
 import { fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
@@ -33,14 +32,6 @@ const elsewhere = new AsyncResource('outside of any window');
 /** As something else in the process would call it. */
 function outside<T>(fn: () => T): T {
   return elsewhere.runInAsyncScope(fn);
-}
-
-/** The key's owner is gone without a word. */
-async function takeKey(name: string, id: string, lease: number): Promise<void> {
-  const nc = await client(server);
-  const kv = await new Kvm(nc).open('ballermann_windows');
-  await kv.put(name, JSON.stringify({ id, lease }));
-  await nc.close();
 }
 
 test('waits for what runs on every machine, and holds back what comes, until it ends', async () => {
@@ -173,67 +164,6 @@ test('does not wait for a member whose heartbeat has lapsed', async () => {
   await nc.close(); // without a word
   assert.ok((await ran) - started > BEAT, 'it was waited for as long as it counted as there');
   assert.equal(caller.fleet.members(), []);
-});
-
-test('a coordinator that is gone leaves nobody paused beyond the lease, and the next one takes over', async () => {
-  await using caller = await Caller.start(server, 'orphan');
-  await takeKey('orphan', 'gone', LEASE);
-  const started = performance.now();
-  await using one = await Machine.start(server, supervisor, 'orphan');
-  assert.ok(one.isPaused && one.follower.isOpen);
-  const next = caller.windows.applyWithin(() => one.isPaused);
-  await until(() => !one.isPaused, 'the end of the lease');
-  assert.ok(performance.now() - started > LEASE * 0.9);
-  assert.ok(performance.now() - started < LEASE * 2);
-  assert.ok(await next);
-});
-
-test('a coordinator whose key another has taken learns it: the signal aborts, the window rejects', async () => {
-  await using caller = await Caller.start(server, 'stolen');
-  let signal: AbortSignal | undefined;
-  const lost = caller.windows.applyWithin(async (context) => {
-    signal = context.signal;
-    await takeKey('stolen', 'thief', LEASE);
-    await new Promise(() => {});
-  });
-  await rejects(lost, { code: 'ERR_DISCONNECTED', message: /lease .* was lost/ });
-  assert.ok(signal?.aborted);
-});
-
-test('a server that stops answering ends the lease at the coordinator first, then at the members', async () => {
-  await using one = await Machine.start(server, supervisor, 'partition');
-  await using caller = await Caller.start(server, 'partition');
-  let pausedAtLoss: boolean | undefined;
-  const lost = caller.windows.applyWithin(async ({ signal }) => {
-    signal.addEventListener('abort', () => {
-      pausedAtLoss = one.isPaused;
-    });
-    server.suspend();
-    await new Promise(() => {});
-  });
-  try {
-    await rejects(lost, { code: 'ERR_DISCONNECTED', message: /lease .* was lost/ });
-    assert.is(pausedAtLoss, true);
-    await until(() => !one.isPaused, 'the pool to be open');
-    assert.ok(one.follower.isOpen, 'a member that is not current begins no calls of the fleet');
-  } finally {
-    server.resume();
-  }
-  await until(() => !one.follower.isOpen, 'the member to be current again');
-});
-
-test('survives a restart of the server within the lease', async () => {
-  await using one = await Machine.start(server, supervisor, 'restart');
-  await using caller = await Caller.start(server, 'restart');
-  await caller.windows.applyWithin(async ({ signal }) => {
-    await server.restart();
-    const end = performance.now() + 1.5 * LEASE;
-    while (performance.now() < end) {
-      assert.ok(one.isPaused && !signal.aborted);
-      await sleep(20);
-    }
-  });
-  await until(() => !one.isPaused && !one.follower.isOpen, 'its end');
 });
 
 test('members are those whose heartbeats come, with what they tell; one that leaves is gone at once', async () => {

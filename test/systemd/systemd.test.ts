@@ -91,45 +91,42 @@ function appOfPage(folder: Folder): string[] {
   return start.replace('/usr/bin/node', process.execPath).replace('/srv/app/current', folder.path).split(' ');
 }
 
-for (const kind of ['a path', 'an abstract name']) {
-  test(`the unit of the page tells that it is ready, reloads, lives and stops (${kind})`, async () => {
-    using folder = new Folder();
-    const address = kind === 'a path' ? folder.at('notify') : `@ballermann-test-${process.pid}`;
-    await using manager = new Manager(address);
-    await manager.bound();
-    const began = process.hrtime.bigint();
-    await using app = new Child(appOfPage(folder), {
-      NOTIFY_SOCKET: address,
-      WATCHDOG_USEC: '100000',
-      PORT: '0',
-    });
-    const ready = await manager.has('READY');
-    assert.equal(ready, {
-      READY: '1',
-      MAINPID: `${app.process.pid}`,
-      STATUS: 'server.mjs: serving, 2 of 2 replicas up',
-    });
-    await manager.has('WATCHDOG', 2);
-    assert.is(unitOfPage().get('ExecReload'), '/bin/kill -HUP $MAINPID');
-    process.kill(Number(ready['MAINPID']), 'SIGHUP');
-    const reloading = await manager.has('RELOADING');
-    const monotonic = BigInt(reloading['MONOTONIC_USEC'] as string) * 1000n;
-    assert.ok(began < monotonic && monotonic < process.hrtime.bigint());
-    await manager.has('READY', 2);
-    app.process.kill('SIGTERM');
-    await manager.has('STOPPING');
-    await app.closed;
-    assert.is(app.process.exitCode, 0);
-    const names = manager
-      .having('READY', 'RELOADING', 'STOPPING')
-      .map((message) => Object.keys(message).find((name) => /^(READY|RELOADING|STOPPING)$/.test(name)));
-    assert.equal(names, ['READY', 'RELOADING', 'READY', 'STOPPING']);
-    // Sent before anything else: what is under way may take longer than the unit allows.
-    for (const { EXTEND_TIMEOUT_USEC: usec } of manager.having('EXTEND_TIMEOUT_USEC'))
-      assert.is(usec, '30000000');
-    assert.ok(manager.having('EXTEND_TIMEOUT_USEC').length >= 3);
+test('the unit of the page tells that it is ready, reloads, lives and stops', async () => {
+  using folder = new Folder();
+  await using manager = new Manager(folder.at('notify'));
+  await manager.bound();
+  const began = process.hrtime.bigint();
+  await using app = new Child(appOfPage(folder), {
+    NOTIFY_SOCKET: manager.address,
+    WATCHDOG_USEC: '100000',
+    PORT: '0',
   });
-}
+  const ready = await manager.has('READY');
+  assert.equal(ready, {
+    READY: '1',
+    MAINPID: `${app.process.pid}`,
+    STATUS: 'server.mjs: serving, 2 of 2 replicas up',
+  });
+  await manager.has('WATCHDOG', 2);
+  assert.is(unitOfPage().get('ExecReload'), '/bin/kill -HUP $MAINPID');
+  process.kill(Number(ready['MAINPID']), 'SIGHUP');
+  const reloading = await manager.has('RELOADING');
+  const monotonic = BigInt(reloading['MONOTONIC_USEC'] as string) * 1000n;
+  assert.ok(began < monotonic && monotonic < process.hrtime.bigint());
+  await manager.has('READY', 2);
+  app.process.kill('SIGTERM');
+  await manager.has('STOPPING');
+  await app.closed;
+  assert.is(app.process.exitCode, 0);
+  const names = manager
+    .having('READY', 'RELOADING', 'STOPPING')
+    .map((message) => Object.keys(message).find((name) => /^(READY|RELOADING|STOPPING)$/.test(name)));
+  assert.equal(names, ['READY', 'RELOADING', 'READY', 'STOPPING']);
+  // Sent before anything else: what is under way may take longer than the unit allows.
+  for (const { EXTEND_TIMEOUT_USEC: usec } of manager.having('EXTEND_TIMEOUT_USEC'))
+    assert.is(usec, '30000000');
+  assert.ok(manager.having('EXTEND_TIMEOUT_USEC').length >= 3);
+});
 
 /** A primary that reloads badly at SIGUSR1, and says what it and its replicas have of the environment. */
 const MAIN = `
@@ -155,7 +152,7 @@ test('the watchdog is fed while the event loop turns and a replica can serve, an
   const main = folder.script('main.mjs', MAIN);
   folder.script('replica.mjs', REPLICA);
   folder.script('broken.mjs', `throw new Error('broken\\nbuild')`);
-  await using manager = new Manager(folder.at('notify'));
+  await using manager = new Manager(`@ballermann-test-${process.pid}`); // an abstract name
   await manager.bound();
   await using app = new Child([process.execPath, main], {
     NOTIFY_SOCKET: manager.address,
