@@ -11,7 +11,7 @@
  * A file that passes is one line; one that fails is told in full. The last line counts, the one before it says what was
  * skipped. The report is what the last lines say, as JSON.
  */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -53,7 +53,10 @@ async function worker() {
   }
 }
 
-/** Compiled test files that still have their source: those that the arguments name, or all of the kinds. */
+/**
+ * Compiled test files that still have their source: those that the arguments name, or all of the kinds. The largest first, which
+ * often take the longest: else one of these runs alone at the end.
+ */
 function testFiles() {
   if (!existsSync(compiled)) return [];
   return readdirSync(compiled, { recursive: true })
@@ -64,7 +67,11 @@ function testFiles() {
         ? kinds.includes(kindOf(file))
         : positionals.some((part) => file.includes(part)),
     )
-    .sort();
+    .sort((a, b) => sizeOf(b) - sizeOf(a));
+}
+
+function sizeOf(file) {
+  return statSync(join(compiled, file)).size;
 }
 
 function kindOf(file) {
