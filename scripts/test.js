@@ -8,8 +8,8 @@
  * or more; *.long.test.ts is what takes longer still, or is the same on every Node. Plain ones run unless told otherwise, and
  * files that are named, whatever their kind.
  * As many files run at once as there are cores, 8 at most: with more, limits of a few hundred ms would be too short.
- * A file that passes is one line; one that fails is told in full. The last line counts, the one before it says what was
- * skipped. The report is what the last lines say, as JSON.
+ * A file that passes is one line; one that fails is told in full. The last line counts, those before it say what was
+ * skipped, and why. The report is what the last lines say, as JSON.
  */
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -135,6 +135,11 @@ function failedTests(output) {
   });
 }
 
+/** Why a file skips tests, which it says in a line of its own. */
+function skipReasons({ output, skipped }) {
+  return skipped > 0 ? output.split('\n').filter((line) => /\b(?:is|are) skipped\b/.test(line)) : [];
+}
+
 function report({ file, output, problems, passed, failed, skipped, seconds }) {
   const count = `${passed} of ${passed + failed}${skipped > 0 ? `, ${skipped} skipped` : ''}`;
   const line = `${file}: ${count}, ${seconds.toFixed(1)} s`;
@@ -162,6 +167,7 @@ function summarize() {
     console.log(`failed: ${[file, ...reasons].join('\n  ')}`);
     failures.push(...reasons.map((reason) => `${file}: ${reason}`));
   }
+  for (const reason of new Set(results.flatMap(skipReasons))) console.log(reason);
   if (skipped > 0) console.log(`${skipped} skipped`);
   console.log(`${passed} passed, ${failed} failed`);
   if (failures.length > 0) process.exitCode = 1;

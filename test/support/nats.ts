@@ -16,8 +16,10 @@ const path = findNatsServer();
 
 /** Whoever has no nats-server skips these tests; CI has to have it. */
 export const isMissing = path === undefined && !process.env['CI'];
-if (isMissing)
-  console.log(`there is no nats-server here, its tests are skipped. Install: ${installNatsServer}`);
+if (path === undefined) {
+  const consequence = isMissing ? 'its tests are skipped' : 'its tests fail';
+  console.log(`there is no nats-server here, ${consequence}. Install: ${installNatsServer}`);
+}
 
 /** The certificate of the tests' servers signs itself: a client that trusts it takes it as its authority. */
 export const certificate = fileURLToPath(fixture('servers/cert.pem'));
