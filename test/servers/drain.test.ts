@@ -10,17 +10,7 @@ import { Frames } from '../support/frames.js';
 import { watch } from '../support/gate.js';
 import { downOf, next, until } from '../support/helpers.js';
 import { later } from '../support/processes.js';
-import {
-  type Answer,
-  ask,
-  certificate,
-  fullSpeed,
-  KeepAlive,
-  type Kind,
-  Raw,
-  Session2,
-  Web,
-} from '../support/web.js';
+import { type Answer, ask, certificate, KeepAlive, type Kind, Raw, Session2, Web } from '../support/web.js';
 
 /** Waits until the server accepts nothing any more. */
 async function stopsAccepting(web: Web): Promise<void> {
@@ -369,17 +359,5 @@ for (const [what, keepAlive] of [
     assert.ok(answers.length > 800);
   });
 }
-
-test('resize down at full speed: nothing fails', async () => {
-  await using web = await Web.serve('http', { replicas: 2 });
-  const load = fullSpeed(web.port);
-  for (const replicas of [1, 2, 1, 2]) {
-    const before = web.diary.read().length;
-    await until(() => web.diary.read().length > before + 500, 'requests');
-    await web.supervisor.resize(replicas);
-  }
-  const { errors, timeouts, non2xx } = await load.stop();
-  assert.equal({ errors, timeouts, non2xx }, { errors: 0, timeouts: 0, non2xx: 0 });
-});
 
 test.run();

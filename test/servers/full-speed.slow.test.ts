@@ -1,4 +1,4 @@
-/** Windows of a server under full load: nothing fails, nothing runs inside, and they cost little beyond what they wait for. */
+/** Servers under full load: nothing fails, nothing runs in windows, and these cost little beyond what they wait for. */
 
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +7,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { until } from '../support/helpers.js';
 import { Folder } from '../support/processes.js';
-import { fullSpeed, slotWord, Web } from '../support/web.js';
+import { fullSpeed, type Kind, slotWord, Web, windowsAtFullSpeed } from '../support/web.js';
 import {
   Control,
   longestIn,
@@ -70,6 +70,23 @@ test('100 connections at full speed and 20 windows: nothing fails, nothing runs 
   );
   const own = median(rows.map((row) => row.own));
   assert.ok(own <= OWN, `half of the windows took ${own.toFixed(1)} ms or more beyond what they waited for`);
+});
+
+for (const kind of ['fastify', 'koa', 'hono'] as Kind[]) {
+  test(`${kind}: balanced connections at full speed and windows: nothing fails, nothing runs inside`, () =>
+    windowsAtFullSpeed(kind));
+}
+
+test('resize down at full speed: nothing fails', async () => {
+  await using web = await Web.serve('http', { replicas: 2 });
+  const load = fullSpeed(web.port);
+  for (const replicas of [1, 2, 1, 2]) {
+    const before = web.diary.read().length;
+    await until(() => web.diary.read().length > before + 500, 'requests');
+    await web.supervisor.resize(replicas);
+  }
+  const { errors, timeouts, non2xx } = await load.stop();
+  assert.equal({ errors, timeouts, non2xx }, { errors: 0, timeouts: 0, non2xx: 0 });
 });
 
 test.run();

@@ -14,13 +14,13 @@ import {
   type Answer,
   ask,
   certificate,
-  fullSpeed,
   KeepAlive,
   type Kind,
   Raw,
   Session2,
   slotWord,
   Web,
+  windowsAtFullSpeed,
 } from '../support/web.js';
 
 /** A request on a TLS connection of its own. */
@@ -114,25 +114,8 @@ for (const [kind, version] of [
   });
 }
 
-for (const kind of ['express', 'fastify', 'koa', 'hono'] as Kind[]) {
-  test(`${kind}: balanced connections at full speed and windows: nothing fails, nothing runs inside`, async () => {
-    await using web = await Web.serve(kind, { replicas: 2 });
-    const load = fullSpeed(web.port);
-    for (let i = 0; i < 5; i++) {
-      const before = slotWord('slotBegun');
-      await until(() => slotWord('slotBegun') !== before, 'requests between two windows');
-      const window = await web.window();
-      web.folder.open('window');
-      const begun = slotWord('slotBegun');
-      await sleep(10);
-      assert.is(slotWord('slotBegun'), begun);
-      web.folder.shut('window');
-      await window.end();
-    }
-    const { errors, timeouts, non2xx } = await load.stop();
-    assert.equal({ errors, timeouts, non2xx }, { errors: 0, timeouts: 0, non2xx: 0 });
-  });
-}
+test('express: balanced connections at full speed and windows: nothing fails, nothing runs inside', () =>
+  windowsAtFullSpeed('express'));
 
 test('a TLS session of one replica is resumed by the others, and by those that come later', async () => {
   await using web = await Web.serve('https', { replicas: 2 });

@@ -12,12 +12,14 @@ import {
 import { get as getSecurely, Agent as SecureAgent } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import autocannon, { type Instance, type Result } from 'autocannon';
 import { type Balancer, balance, ping, type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
+import * as assert from 'uvu/assert';
 import { ownSegment } from '#src/primary/replicas/slots.js';
 import { type OpenWindow, openWindow } from './gate.js';
-import { fixture } from './helpers.js';
+import { fixture, until } from './helpers.js';
 import { Diary, Folder, later } from './processes.js';
 
 export type Kind =
@@ -243,4 +245,23 @@ export function fullSpeed(port: number): { stop(): Promise<Result> } {
       return result;
     },
   };
+}
+
+/** Balanced connections, and five windows in which nothing may begin; nothing fails. */
+export async function windowsAtFullSpeed(kind: Kind): Promise<void> {
+  await using web = await Web.serve(kind, { replicas: 2 });
+  const load = fullSpeed(web.port);
+  for (let i = 0; i < 5; i++) {
+    const before = slotWord('slotBegun');
+    await until(() => slotWord('slotBegun') !== before, 'requests between two windows');
+    const window = await web.window();
+    web.folder.open('window');
+    const begun = slotWord('slotBegun');
+    await sleep(10);
+    assert.is(slotWord('slotBegun'), begun);
+    web.folder.shut('window');
+    await window.end();
+  }
+  const { errors, timeouts, non2xx } = await load.stop();
+  assert.equal({ errors, timeouts, non2xx }, { errors: 0, timeouts: 0, non2xx: 0 });
 }
