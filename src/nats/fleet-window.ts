@@ -154,6 +154,7 @@ export class FleetWindows {
     const { bucket, news } = this.#fleet.windows;
     const changed = new Wake();
     const off = news.on({ changed: () => changed.wake() });
+    waitsFor('the server did not answer');
     /** Which revision has been the key's since when. */
     let seen = { revision: 0, at: 0 };
     try {

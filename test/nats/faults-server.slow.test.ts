@@ -63,10 +63,12 @@ test('the server comes back without its store: a window that was open is lost, a
   await fleet.sees(3);
 });
 
-test('the server is silent (suspended): calls end at their time limit, and go on when it does', async () => {
+test('the server is silent (suspended): calls and windows end at their time limit, and go on when it does', async () => {
   await using fleet = await Fleet.start({ machines: 1 });
   fleet.server.suspend();
   await rejects(fleet.pool.call(fleet.work(), { timeout: 300 }), 'ERR_TIMEOUT');
+  const window = fleet.pool.applyWithin(() => {}, 0, { timeout: 300 });
+  await rejects(window, { code: 'ERR_TIMEOUT', message: /: the server did not answer$/ });
   fleet.server.resume();
   await fleet.pool.call(fleet.work());
 });
