@@ -35,8 +35,8 @@ function outside<T>(fn: () => T): T {
 }
 
 test('waits for what runs on every machine, and holds back what comes, until it ends', async () => {
-  await using one = await Machine.start(server, supervisor, 'airtight', 'airtight-1');
-  await using two = await Machine.start(server, supervisor, 'airtight', 'airtight-2');
+  await using one = await Machine.start(server, supervisor, 'airtight', { own: 'airtight-1' });
+  await using two = await Machine.start(server, supervisor, 'airtight', { own: 'airtight-2' });
   await using caller = await Caller.start(server, 'airtight');
   const order: string[] = [];
   const before = one.balancer.call({ op: 'sleep', ms: 300 }).then(() => order.push('before'));
@@ -60,12 +60,12 @@ test('waits for what runs on every machine, and holds back what comes, until it 
 });
 
 test('stays closed for longer than its lease, and a machine that joins meanwhile is closed from its start', async () => {
-  await using one = await Machine.start(server, supervisor, 'long', 'long-1');
+  await using one = await Machine.start(server, supervisor, 'long', { own: 'long-1' });
   await using caller = await Caller.start(server, 'long');
   let joined: Machine | undefined;
   await caller.windows.applyWithin(async () => {
     const end = performance.now() + 1.5 * LEASE;
-    joined = await Machine.start(server, supervisor, 'long', 'long-2');
+    joined = await Machine.start(server, supervisor, 'long', { own: 'long-2' });
     while (performance.now() < end) {
       assert.ok(one.isPaused && joined.isPaused && joined.follower.isOpen);
       await sleep(20);

@@ -23,8 +23,11 @@ export const idle: MemberState = {
   serialization: 'json',
 };
 
+/** A server, or what leads to one. */
+type Reachable = Pick<NatsServer, 'url'>;
+
 /** A connection that comes back soon. */
-export function client(server: NatsServer, name = 'test'): Promise<NatsConnection> {
+export function client(server: Reachable, name = 'test'): Promise<NatsConnection> {
   return connect({ servers: server.url, name, reconnectTimeWait: 20, maxReconnectAttempts: -1 });
 }
 
@@ -43,14 +46,19 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Pools of one process have different names; here all are known to the fleet by one. */
-  static async start(server: NatsServer, supervisor: Supervisor, name: string, own = name): Promise<Machine> {
+  static async start(
+    server: Reachable,
+    supervisor: Supervisor,
+    name: string,
+    { own = name, heartbeat = BEAT }: { own?: string; heartbeat?: number } = {},
+  ): Promise<Machine> {
     const nc = await client(server, own);
     const balancer = await balance(supervisor, own);
     const member = {
       name,
       applyWithin: balancer.applyWithin.bind(balancer),
     } as unknown as Balancer;
-    const presence = await announce(nc, name, undefined, () => idle, { heartbeat: BEAT });
+    const presence = await announce(nc, name, undefined, () => idle, { heartbeat });
     const follower = await followWindows(nc, member, presence);
     return new Machine(nc, balancer, presence, follower);
   }
@@ -78,7 +86,7 @@ export class Caller implements AsyncDisposable {
     this.windows = new FleetWindows(nc, name, this.fleet, { lease });
   }
 
-  static async start(server: NatsServer, name: string, lease = LEASE): Promise<Caller> {
+  static async start(server: Reachable, name: string, lease = LEASE): Promise<Caller> {
     const caller = new Caller(await client(server, 'caller'), name, lease);
     await caller.fleet.ready;
     return caller;

@@ -1,0 +1,98 @@
+/** A coordinator or a member that is cut off from the server, and does not know it or comes back too soon: nothing runs in a window. */
+
+import type { Supervisor } from 'ballermann';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { deferred } from '#src/deferred.js';
+import { Cable } from '../support/cable.js';
+import { Caller, Machine } from '../support/fleet.js';
+import { rejects, start, until } from '../support/helpers.js';
+import { isMissing, NatsServer } from '../support/nats.js';
+import { later } from '../support/processes.js';
+
+const it = suite('cut off');
+const test = isMissing ? it.skip : it;
+
+let server: NatsServer;
+let supervisor: Supervisor;
+
+it.before(async () => {
+  if (isMissing) return;
+  server = await NatsServer.start();
+  supervisor = await start({ replicas: 1 });
+});
+
+it.after(async () => {
+  await supervisor?.close();
+  await server?.[Symbol.asyncDispose]();
+});
+
+test('a coordinator that heard nothing for a while waits for the members that it has let lapse', async () => {
+  await using cable = await Cable.to(server.port);
+  await using machine = await Machine.start(server, supervisor, 'deaf');
+  await using caller = await Caller.start(cable, 'deaf', 8_000);
+  await until(() => caller.fleet.members().length === 1, 'the member');
+  const ending = new AbortController();
+  const work = later(machine.balancer.call({ op: 'hang' }, { signal: ending.signal, timeout: 60_000 }));
+  let ran = false;
+  const window = caller.windows.applyWithin(() => {
+    ran = true;
+  });
+  await until(() => machine.isPaused, 'the window to be open at the machine');
+  await caller.fleet.list(); // so the coordinator has, too, and waits for the acknowledgement
+  cable.silence();
+  await until(() => caller.fleet.members().length === 0, 'the member to lapse at the coordinator');
+  cable.resume();
+  await until(() => caller.fleet.members().length === 1, 'the member to be seen again');
+  assert.not.ok(ran, 'the member works');
+  ending.abort(new Error('enough'));
+  assert.is(await work.catch((error: Error) => error.message), 'enough');
+  await window;
+  assert.ok(ran);
+});
+
+test('a coordinator that hears nothing does not begin', async () => {
+  await using cable = await Cable.to(server.port);
+  await using machine = await Machine.start(server, supervisor, 'silent');
+  await using caller = await Caller.start(cable, 'silent', 2_000);
+  await until(() => caller.fleet.members().length === 1, 'the member');
+  const ending = new AbortController();
+  const work = later(machine.balancer.call({ op: 'hang' }, { signal: ending.signal, timeout: 60_000 }));
+  let ran = false;
+  const window = later(
+    caller.windows.applyWithin(() => {
+      ran = true;
+    }),
+  );
+  await until(() => machine.isPaused, 'the window to be open at the machine');
+  await caller.fleet.list(); // so the coordinator has, too, and waits for the acknowledgement
+  cable.silence();
+  await rejects(window, { code: 'ERR_DISCONNECTED', message: /lease .* was lost/ });
+  assert.not.ok(ran);
+  ending.abort(new Error('enough'));
+  assert.is(await work.catch((error: Error) => error.message), 'enough');
+});
+
+test('a member whose window has ended by its own clock begins no call before it has read the key', async () => {
+  await using cable = await Cable.to(server.port);
+  await using caller = await Caller.start(server, 'back', 1_000);
+  await using machine = await Machine.start(cable, supervisor, 'back', { heartbeat: 20_000 });
+  const opened = deferred();
+  const ended = deferred();
+  const window = caller.windows.applyWithin(() => {
+    opened.resolve();
+    return ended.promise;
+  });
+  await opened.promise;
+  cable.cut();
+  await until(() => !machine.isPaused, 'the lease to lapse at the machine');
+  assert.ok(machine.presence.isCurrent, 'it does not count itself as gone');
+  assert.ok(machine.follower.isOpen, 'the window may go on, and it does');
+  cable.mend();
+  await until(() => machine.isPaused, 'the machine to read the key');
+  ended.resolve();
+  await window;
+  await until(() => !machine.isPaused && !machine.follower.isOpen, 'the end of the window');
+});
+
+it.run();
