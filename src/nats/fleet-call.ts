@@ -6,7 +6,7 @@ import { badRange } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 import type { CheckedCallOptions } from '../options.js';
 import type { TraceCarrier } from '../tracing.js';
-import { inboxOf, onForbidden, publish, subscribe, unsubscribe } from './connection.js';
+import { inboxOf, isConnected, onForbidden, publish, subscribe, unsubscribe } from './connection.js';
 import type { FleetView } from './fleet-members.js';
 import { LostCalls, Try } from './lost-calls.js';
 import { HEARTBEAT } from './presence.js';
@@ -315,7 +315,8 @@ export class FleetCalls {
       );
     } else {
       const where = sent === undefined ? 'it waited for a machine' : 'it was sent, and may be running';
-      settled?.reject(new BallermannError('ERR_TIMEOUT', `${late}: ${where}`));
+      const network = isConnected(this.#nc) ? '' : '. The connection to NATS is down';
+      settled?.reject(new BallermannError('ERR_TIMEOUT', `${late}: ${where}${network}`));
     }
   }
 

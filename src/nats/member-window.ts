@@ -63,12 +63,17 @@ export async function followWindows(
 /** The local pool, closed for one window of the fleet. */
 interface Hold {
   readonly id: string;
+  /** Those that it is held for: several where the pool has joined by several connections. */
+  readonly followers: Set<Follower>;
   readonly ended: AbortController;
   /** Whether nothing runs that goes through the pool. */
   quiet: boolean;
   /** Resolves when the pool is left to itself again. */
   over: Promise<void>;
 }
+
+/** By the window's id: a second hold for the same window would wait for the end of the first. */
+const holds = new WeakMap<Balancer, Map<string, Hold>>();
 
 class Follower implements WindowFollower {
   readonly #nc: NatsConnection;
@@ -131,13 +136,34 @@ class Follower implements WindowFollower {
     const before = this.#hold;
     this.#hold = undefined;
     if (window !== undefined && !this.#leaving) this.#hold = this.#close(window.id);
-    before?.ended.abort(); // last, so that the new window is the next in the queue of the pool
+    if (before !== undefined) this.#release(before); // last, so that the new window is the next in the queue of the pool
+    this.#acknowledge();
   }
 
   #close(id: string): Hold {
-    const hold: Hold = { id, ended: new AbortController(), quiet: false, over: Promise.resolve() };
-    hold.over = this.#keepClosed(hold);
+    const known = holds.get(this.#balancer) ?? new Map<string, Hold>();
+    holds.set(this.#balancer, known);
+    let hold = known.get(id);
+    if (hold === undefined) {
+      hold = {
+        id,
+        followers: new Set(),
+        ended: new AbortController(),
+        quiet: false,
+        over: Promise.resolve(),
+      };
+      known.set(id, hold);
+      hold.over = this.#keepClosed(hold);
+    }
+    hold.followers.add(this);
     return hold;
+  }
+
+  #release({ id, followers, ended }: Hold): void {
+    followers.delete(this);
+    if (followers.size > 0) return;
+    holds.get(this.#balancer)?.delete(id);
+    ended.abort();
   }
 
   /**
@@ -151,7 +177,7 @@ class Follower implements WindowFollower {
         .applyWithin(
           async () => {
             hold.quiet = true;
-            this.#acknowledge();
+            for (const follower of hold.followers) follower.#acknowledge();
             await new Promise<void>((resolve) => onAbort(signal, resolve));
           },
           (pid) => primary.ping(pid, { timeout: MAX_TIMER, signal }), // how long is the coordinator's to say

@@ -73,6 +73,18 @@ test('the server is silent (suspended): calls and windows end at their time limi
   await fleet.pool.call(fleet.work());
 });
 
+test('the server is gone: calls end at their time limit, and say that the connection is down', async () => {
+  await using fleet = await Fleet.start({ machines: 1 });
+  await fleet.server.stop();
+  await until(
+    () =>
+      fleet.pool
+        .call(fleet.work(), { timeout: 100 })
+        .then(Boolean, (error: Error) => /is down/.test(error.message)),
+    'a call to say so',
+  );
+});
+
 test('a server with a token and TLS serves whoever has both', async () => {
   const connection = { token: 'right', tls: { caFile: certificate } };
   await using fleet = await Fleet.start({ machines: 1, server: { token: 'right', tls: true }, connection });

@@ -96,6 +96,22 @@ test('windows of one pool follow one another, from one process and from several'
   );
 });
 
+test('a pool that has joined by two connections is closed once, and both say so', async () => {
+  const [nc, far] = [await client(server), await client(server)];
+  const balancer = await balance(supervisor, 'twice');
+  await using first = await join(nc, balancer);
+  await using second = await join(far, balancer);
+  await using fleet = fleetPool(nc, 'twice');
+  for (let i = 0; i < 2; i++) {
+    const paused = await fleet.applyWithin(() => balancer.stats().paused, 0, { timeout: 5_000 });
+    assert.ok(paused);
+    await until(() => !balancer.stats().paused, 'the pool to be open');
+  }
+  await Promise.all([first.leave(), second.leave()]);
+  await Promise.all([nc.close(), far.close()]);
+  await balancer.close();
+});
+
 test('opens again whatever happens in it, and settles with that', async () => {
   await using one = await Machine.start(server, supervisor, 'ends');
   await using caller = await Caller.start(server, 'ends');
