@@ -253,6 +253,7 @@ test('a folder that is not there is EACCES, as in Node', async () => {
 });
 
 const isRoot = process.getuid?.() === 0; // root may bind port 80
+if (isRoot) console.log('root may bind every port: the test of one that only root may bind is skipped');
 (isRoot ? test.skip : test)('a port that only root may bind is EACCES', async () => {
   await using supervisor = await listeners({ replicas: 1 });
   const [pid] = upPids(supervisor) as [number];
