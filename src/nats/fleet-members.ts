@@ -47,6 +47,9 @@ interface Seen {
 /** ms that a timer may be late before the process counts as one that was suspended: the others may have beaten meanwhile. */
 const SUSPENDED = 250;
 
+/** ms that the server may take to answer before it counts as out of reach. */
+const ANSWERED_WITHIN = 1_000;
+
 /** ms after which a server has dropped a client that does not answer: it asks every 2 minutes, and again, by default. */
 const DROPPED_AFTER = 600_000;
 
@@ -206,24 +209,37 @@ export class Fleet implements FleetView {
     if (this.#closed || next >= this.#dueAt || next === Number.POSITIVE_INFINITY) return;
     clearTimeout(this.#timer);
     this.#dueAt = next;
-    this.#timer = setTimeout(() => this.#sweep(), Math.max(next - performance.now(), 1));
+    this.#timer = setTimeout(() => void this.#sweep(), Math.max(next - performance.now(), 1));
   }
 
-  #sweep(): void {
+  async #sweep(): Promise<void> {
     const now = performance.now();
     const late = now - this.#dueAt;
     this.#dueAt = Number.POSITIVE_INFINITY;
-    // Whoever hears nobody cannot say that they are gone: the connection is down, or this process was suspended.
-    if (!isConnected(this.#nc) || late > SUSPENDED) this.#renewAll();
-    else {
-      for (const [id, { lapsesAt, beat }] of this.#seen) {
-        if (lapsesAt > now) continue;
-        this.#lapsed.set(id, beat);
-        this.#silent.set(id, now + DROPPED_AFTER);
-        this.#lose(id);
-      }
+    if ([...this.#seen.values()].some(({ lapsesAt }) => lapsesAt <= now)) {
+      // Whoever hears nobody cannot say that they are gone: the network is silent, or this process was suspended.
+      if (late > SUSPENDED || !(await this.#isAnswered())) this.#renewAll();
+      else this.#letLapse(now);
     }
     this.#schedule();
+  }
+
+  /** Whether the server answers. What it had sent before has been heard then. */
+  async #isAnswered(): Promise<boolean> {
+    if (!isConnected(this.#nc)) return false;
+    return within(this.#nc.flush(), ANSWERED_WITHIN).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  #letLapse(now: number): void {
+    for (const [id, { lapsesAt, beat }] of this.#seen) {
+      if (lapsesAt > now) continue;
+      this.#lapsed.set(id, beat);
+      this.#silent.set(id, now + DROPPED_AFTER);
+      this.#lose(id);
+    }
   }
 
   #renewAll(): void {

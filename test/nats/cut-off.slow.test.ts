@@ -1,9 +1,14 @@
 /** A coordinator or a member that is cut off from the server, and does not know it or comes back too soon: nothing runs in a window. */
 
+import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { Supervisor } from 'ballermann';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { deferred } from '#src/deferred.js';
+import { keySubject } from '#src/nats/buckets.js';
+import { FleetCalls } from '#src/nats/fleet-call.js';
+import { MEMBERS, memberKey } from '#src/nats/keys.js';
+import { callSubject } from '#src/nats/subjects.js';
 import { Cable } from '../support/cable.js';
 import { Caller, Machine } from '../support/fleet.js';
 import { rejects, start, until } from '../support/helpers.js';
@@ -16,6 +21,15 @@ const test = isMissing ? it.skip : it;
 let server: NatsServer;
 let supervisor: Supervisor;
 
+/** Its messages do not arrive any more, as if a route between servers were broken. */
+function unhear(nc: NatsConnection, subject: string): void {
+  const { subscriptions } = (nc as unknown as { protocol: { subscriptions: { all(): Subscription[] } } })
+    .protocol;
+  const found = subscriptions.all().filter((subscription) => subscription.getSubject() === subject);
+  assert.ok(found.length > 0);
+  for (const subscription of found) subscription.unsubscribe();
+}
+
 it.before(async () => {
   if (isMissing) return;
   server = await NatsServer.start();
@@ -27,10 +41,9 @@ it.after(async () => {
   await server?.[Symbol.asyncDispose]();
 });
 
-test('a coordinator that heard nothing for a while waits for the members that it has let lapse', async () => {
-  await using cable = await Cable.to(server.port);
-  await using machine = await Machine.start(server, supervisor, 'deaf');
-  await using caller = await Caller.start(cable, 'deaf', 8_000);
+test('a coordinator that has missed the heartbeats of members that work waits for them', async () => {
+  await using machine = await Machine.start(server, supervisor, 'missed');
+  await using caller = await Caller.start(server, 'missed', 8_000);
   await until(() => caller.fleet.members().length === 1, 'the member');
   const ending = new AbortController();
   const work = later(machine.balancer.call({ op: 'hang' }, { signal: ending.signal, timeout: 60_000 }));
@@ -40,15 +53,50 @@ test('a coordinator that heard nothing for a while waits for the members that it
   });
   await until(() => machine.isPaused, 'the window to be open at the machine');
   await caller.fleet.list(); // so the coordinator has, too, and waits for the acknowledgement
-  cable.silence();
-  await until(() => caller.fleet.members().length === 0, 'the member to lapse at the coordinator');
-  cable.resume();
-  await until(() => caller.fleet.members().length === 1, 'the member to be seen again');
+  unhear(caller.nc, keySubject(MEMBERS, memberKey('missed', '*')));
+  let lapses = 0;
+  caller.fleet.onGone(() => {
+    lapses++;
+  });
+  await until(() => lapses > 0, 'the member to lapse at the coordinator');
+  await until(() => caller.fleet.members().length === 1, 'the member to be found in the bucket');
   assert.not.ok(ran, 'the member works');
   ending.abort(new Error('enough'));
   assert.is(await work.catch((error: Error) => error.message), 'enough');
   await window;
   assert.ok(ran);
+});
+
+test('a caller that hears nothing lets nobody lapse: its calls wait for their answers', async () => {
+  await using cable = await Cable.to(server.port);
+  await using machine = await Machine.start(server, supervisor, 'quiet');
+  await using caller = await Caller.start(cable, 'quiet');
+  await until(() => caller.fleet.members().length === 1, 'the member');
+  const calls = new FleetCalls(caller.nc, 'quiet', caller.fleet);
+  let taken = 0;
+  const subject = callSubject('quiet');
+  machine.nc.subscribe(subject, {
+    callback: (_, message) => {
+      taken++;
+      message.respond('"done"');
+    },
+  });
+  await machine.nc.flush();
+  const silent = performance.now();
+  cable.silence();
+  let settled = false;
+  const options = { timeout: 60_000, signal: undefined };
+  const answers = [true, false].map((idempotent) => calls.call(1, { ...options, idempotent }, undefined));
+  void Promise.race(answers).catch(() => {
+    settled = true;
+  });
+  // Three heartbeats are missing long since, and the calls are old enough to be looked for.
+  await until(() => performance.now() > silent + 3_000, '3 s of silence');
+  assert.not.ok(settled);
+  assert.is(caller.fleet.members().length, 1);
+  cable.resume();
+  assert.equal(await Promise.all(answers), ['done', 'done']);
+  assert.is(taken, 2, 'neither was sent twice');
 });
 
 test('a coordinator that hears nothing does not begin', async () => {
