@@ -26,13 +26,14 @@ export class FleetBucket {
   readonly #nc: NatsConnection;
   readonly #name: string;
   readonly #ttl: number;
-  #kv: Promise<KV>;
+  #kv: KV;
+  #making: Promise<KV> | undefined;
 
   private constructor(nc: NatsConnection, name: string, ttl: number, kv: KV) {
     this.#nc = nc;
     this.#name = name;
     this.#ttl = ttl;
-    this.#kv = Promise.resolve(kv);
+    this.#kv = kv;
   }
 
   /**
@@ -69,25 +70,33 @@ export class FleetBucket {
     });
   }
 
+  /** It never waits for the bucket to be made again by another: what is put is heard even where nothing stores it. */
   async #with<T>(task: (kv: KV) => Promise<T>): Promise<T> {
-    const used = this.#kv;
-    const kv = await used;
     try {
-      return await task(kv);
+      return await task(this.#kv);
     } catch (error) {
       if (!isGone(error)) throw error;
-      if (this.#kv === used) this.#kv = opened(this.#nc, this.#name, this.#ttl).catch(() => kv);
-      return task(await this.#kv);
+      await this.#make();
+      return task(this.#kv);
     }
+  }
+
+  async #make(): Promise<void> {
+    this.#making ??= opened(this.#nc, this.#name, this.#ttl).finally(() => {
+      this.#making = undefined;
+    });
+    this.#kv = await this.#making;
   }
 }
 
 async function opened(nc: NatsConnection, name: string, ttl: number): Promise<KV> {
   try {
     const kv = await created(nc, name, ttl).catch(() => created(nc, name, ttl)); // another may have made it meanwhile
-    const { ttl: existing, streamInfo } = await kv.status();
-    if (existing !== 0 && existing < ttl)
-      await (kv as Bucket).jsm.streams.update(streamInfo.config.name, { max_age: nanos(ttl) });
+    const { ttl: existing, replicas } = await kv.status();
+    const { jsm, stream } = kv as Bucket;
+    if (existing !== 0 && existing < ttl) await jsm.streams.update(stream, { max_age: nanos(ttl) });
+    // The cluster may not have been complete when it was made. Where it has not so many servers, one copy has to do.
+    if (replicas < COPIES) await jsm.streams.update(stream, { num_replicas: COPIES }).catch(() => {});
     return kv;
   } catch (cause) {
     throw unreachable(`the bucket '${name}' cannot be opened`, cause);
