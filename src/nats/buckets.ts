@@ -133,6 +133,11 @@ async function created(nc: NatsConnection, name: string, ttl: number): Promise<K
   }
 }
 
+/** Whether it failed for want of an answer: a cluster that elects a leader gives none, and does later. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'TimeoutError' || isUnanswered(error.cause));
+}
+
 /** The subject that what is put under a key is published to. */
 export function keySubject(bucket: string, key: string): string {
   return `$KV.${bucket}.${key}`;
@@ -142,7 +147,11 @@ export function keySubject(bucket: string, key: string): string {
 export async function within<T>(task: Promise<T>, ms = REQUEST): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`JetStream did not answer within ${Math.round(ms)} ms`)), ms);
+    timer = setTimeout(() => {
+      const error = new Error(`JetStream did not answer within ${Math.round(ms)} ms`);
+      error.name = 'TimeoutError';
+      reject(error);
+    }, ms);
   });
   try {
     return await Promise.race([task, late]);

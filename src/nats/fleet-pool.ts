@@ -8,6 +8,7 @@ import { BallermannError } from '../errors.js';
 import { type CallOptions, type CheckedCallOptions, callOptions } from '../options.js';
 import type { WindowOptions } from '../primary/pools/windows.js';
 import { type CallTrace, calls, type TraceCarrier, traced, validCarrier } from '../tracing.js';
+import { isUnanswered } from './buckets.js';
 import { checkConnection } from './connection.js';
 import { FleetCalls } from './fleet-call.js';
 import { Fleet, type Member } from './fleet-members.js';
@@ -136,11 +137,14 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
       );
     const limit = AbortSignal.timeout(Math.ceil(timeout));
     const ended = signal === undefined ? limit : AbortSignal.any([limit, signal]);
-    try {
-      await unlessAborted(ended, this.#fleet.ready);
-      this.#isReady = true;
-    } catch (error) {
-      throw limit.aborted && !signal?.aborted ? late() : error;
+    while (!this.#isReady) {
+      try {
+        await unlessAborted(ended, this.#fleet.ready);
+        this.#isReady = true;
+      } catch (error) {
+        if (limit.aborted && !signal?.aborted) throw late();
+        if (ended.aborted || !isUnanswered(error)) throw error;
+      }
     }
     const left = timeout - (performance.now() - began);
     if (left <= 0) throw late();

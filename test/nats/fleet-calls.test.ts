@@ -7,6 +7,7 @@ import { type Balancer, balance, type Supervisor } from 'ballermann';
 import { type FleetPool, fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { deferred } from '#src/deferred.js';
 import { announce, type MemberState } from '#src/nats/presence.js';
 import { askSubject, callSubject, memberSubject, QUEUE } from '#src/nats/subjects.js';
 import { calls } from '#src/tracing.js';
@@ -140,12 +141,12 @@ test('a member that refuses has not begun, and another one is given the call', a
     later(fleet.call({ op: 'hang' }, { signal: ending.signal, timeout: 20_000 })),
   );
   await until(() => balancer.stats().sent === 2, 'both members to have one each');
-  const refused = await rejects(fleet.call(1, { timeout: 150 }), {
+  const refused = await rejects(fleet.call(1, { timeout: 1_000 }), {
     code: 'ERR_OVERLOAD',
     message: /every machine has refused/,
   });
   assert.instance(refused.cause, Error);
-  const patient = fleet.call('later', { timeout: 10_000 });
+  const patient = later(fleet.call('later', { timeout: 10_000 }));
   ending.abort(new Error('gone'));
   for (const one of hanging) assert.is(((await one.catch((error: Error) => error)) as Error).message, 'gone');
   assert.is(((await patient) as { echo: unknown }).echo, 'later', 'the aborted calls have made room');
@@ -157,20 +158,18 @@ test('a call waits while every machine is paused, up to its time limit', async (
   const { balancer, fleet } = made;
   await using member = await join(nc, balancer);
   await fleet.ready;
-  let open!: () => void;
-  const inside = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  const window = balancer.applyWithin(() => inside);
-  await rejects(fleet.call(1, { timeout: 100 }), {
+  const inside = deferred();
+  await using open = { [Symbol.asyncDispose]: async () => inside.resolve() }; // also where something fails here
+  const window = later(balancer.applyWithin(() => inside.promise));
+  await rejects(fleet.call(1, { timeout: 1_000 }), {
     code: 'ERR_TIMEOUT',
     message: /a maintenance window held it/,
   });
   const { sent } = balancer.stats();
-  const waiting = fleet.call('after');
+  const waiting = later(fleet.call('after'));
   await sleep(50);
   assert.is(balancer.stats().sent, sent);
-  open();
+  await open[Symbol.asyncDispose]();
   await window;
   assert.is(((await waiting) as { echo: unknown }).echo, 'after');
   assert.ok(member.id);
@@ -238,7 +237,7 @@ test('a machine that is gone: what may run twice goes to another at once, the re
   });
   await raw.flush();
   const once = later(fleet.call(1, { timeout: 20_000 }));
-  const twice = fleet.call(2, { timeout: 20_000, idempotent: true });
+  const twice = later(fleet.call(2, { timeout: 20_000, idempotent: true }));
   await until(() => swallowed === 2, 'both calls to be there');
   await using member = await join(nc, balancer);
   await raw.close();
