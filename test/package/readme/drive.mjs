@@ -13,11 +13,11 @@ const server = start('start.mjs', { PORT: String(port) });
 while (!server.said.includes('serving')) await once(server.stdout, 'data');
 assert.equal(server.said, 'everything stands still\nserving http://localhost:8080\n');
 const answers = new Set();
-for (let i = 0; i < 8; i++) {
+for (let i = 0; i < 100 && answers.size < 4; i++) {
   const response = await fetch(`http://127.0.0.1:${port}`, { headers: { connection: 'close' } });
   answers.add(await response.text());
 }
-assert.equal(answers.size, 4, [...answers].join(''));
+assert.equal(answers.size, 4, [...answers].join('')); // a busy machine may have one of them wait for its turn
 for (const answer of answers) assert.match(answer, /^hello from \d+\n$/);
 server.kill('SIGINT');
 assert.deepEqual(await once(server, 'close'), [0, null]);
