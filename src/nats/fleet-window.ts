@@ -75,7 +75,8 @@ export class FleetWindows {
    * @param wait ms between the last acknowledgement and `fn`.
    * @returns what `fn` returned.
    * @throws what `fn` threw. BallermannError: ERR_TIMEOUT, which names who had not acknowledged; ERR_DISCONNECTED if the
-   * lease was lost, the server cannot be reached or does not let this client do it; ERR_PAUSED from inside a window of this pool. The signal's reason.
+   * lease was lost, the server cannot be reached or does not let this client do it; ERR_PAUSED from inside a window of this
+   * pool. The signal's reason.
    */
   async applyWithin<T>(
     fn: (context: FleetWindowContext) => T | PromiseLike<T>,

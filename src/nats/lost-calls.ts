@@ -120,10 +120,10 @@ export class LostCalls<Sent extends Try> {
     this.#questions.clear();
   }
 
-  /** @returns whether it is the answer to a question. */
-  hear(token: string, message: Msg): boolean {
+  /** Takes the answer to a question; ignores what is none. */
+  hear(token: string, message: Msg): void {
     const question = this.#questions.get(token);
-    if (question === undefined) return token.startsWith(QUESTION);
+    if (question === undefined) return;
     this.#questions.delete(token);
     const { member, tries } = question;
     if (isNobody(message)) {
@@ -133,7 +133,6 @@ export class LostCalls<Sent extends Try> {
       for (const one of tries) if (!has.has(one.id)) one.denied(member);
     }
     this.#judge(tries);
-    return true;
   }
 
   #look(): void {

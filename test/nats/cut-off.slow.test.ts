@@ -1,7 +1,6 @@
 /** A coordinator or a member that is cut off from the server, and does not know it or comes back too soon: nothing runs in a window. */
 
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
-import type { Supervisor } from 'ballermann';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { deferred } from '#src/deferred.js';
@@ -10,16 +9,14 @@ import { FleetCalls } from '#src/nats/fleet-call.js';
 import { MEMBERS, memberKey } from '#src/nats/keys.js';
 import { callSubject } from '#src/nats/subjects.js';
 import { Cable } from '../support/cable.js';
-import { Caller, Machine } from '../support/fleet.js';
-import { rejects, start, until } from '../support/helpers.js';
-import { isMissing, NatsServer } from '../support/nats.js';
+import { bedOf, Caller, Machine } from '../support/fleet.js';
+import { rejects, until } from '../support/helpers.js';
+import { isMissing } from '../support/nats.js';
 import { later } from '../support/processes.js';
 
 const it = suite('cut off');
 const test = isMissing ? it.skip : it;
-
-let server: NatsServer;
-let supervisor: Supervisor;
+const bed = bedOf(it);
 
 /** Its messages do not arrive any more, as if a route between servers were broken. */
 function unhear(nc: NatsConnection, subject: string): void {
@@ -30,20 +27,9 @@ function unhear(nc: NatsConnection, subject: string): void {
   for (const subscription of found) subscription.unsubscribe();
 }
 
-it.before(async () => {
-  if (isMissing) return;
-  server = await NatsServer.start();
-  supervisor = await start({ replicas: 1 });
-});
-
-it.after(async () => {
-  await supervisor?.close();
-  await server?.[Symbol.asyncDispose]();
-});
-
 test('a coordinator that has missed the heartbeats of members that work waits for them', async () => {
-  await using machine = await Machine.start(server, supervisor, 'missed');
-  await using caller = await Caller.start(server, 'missed', 8_000);
+  await using machine = await Machine.start(bed.server, bed.supervisor, 'missed');
+  await using caller = await Caller.start(bed.server, 'missed', 8_000);
   await until(() => caller.fleet.members().length === 1, 'the member');
   const ending = new AbortController();
   const work = later(machine.balancer.call({ op: 'hang' }, { signal: ending.signal, timeout: 60_000 }));
@@ -68,8 +54,8 @@ test('a coordinator that has missed the heartbeats of members that work waits fo
 });
 
 test('a caller that hears nothing lets nobody lapse: its calls wait for their answers', async () => {
-  await using cable = await Cable.to(server.port);
-  await using machine = await Machine.start(server, supervisor, 'quiet');
+  await using cable = await Cable.to(bed.server.port);
+  await using machine = await Machine.start(bed.server, bed.supervisor, 'quiet');
   await using caller = await Caller.start(cable, 'quiet');
   await until(() => caller.fleet.members().length === 1, 'the member');
   const calls = new FleetCalls(caller.nc, 'quiet', caller.fleet);
@@ -100,8 +86,8 @@ test('a caller that hears nothing lets nobody lapse: its calls wait for their an
 });
 
 test('a coordinator that hears nothing does not begin', async () => {
-  await using cable = await Cable.to(server.port);
-  await using machine = await Machine.start(server, supervisor, 'silent');
+  await using cable = await Cable.to(bed.server.port);
+  await using machine = await Machine.start(bed.server, bed.supervisor, 'silent');
   await using caller = await Caller.start(cable, 'silent', 2_000);
   await until(() => caller.fleet.members().length === 1, 'the member');
   const ending = new AbortController();
@@ -122,9 +108,9 @@ test('a coordinator that hears nothing does not begin', async () => {
 });
 
 test('a member whose window has ended by its own clock begins no call before it has read the key', async () => {
-  await using cable = await Cable.to(server.port);
-  await using caller = await Caller.start(server, 'back', 1_000);
-  await using machine = await Machine.start(cable, supervisor, 'back', { heartbeat: 20_000 });
+  await using cable = await Cable.to(bed.server.port);
+  await using caller = await Caller.start(bed.server, 'back', 1_000);
+  await using machine = await Machine.start(cable, bed.supervisor, 'back', { heartbeat: 20_000 });
   const opened = deferred();
   const ended = deferred();
   const window = caller.windows.applyWithin(() => {

@@ -2,44 +2,30 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kvm } from '@nats-io/kv';
-import type { Supervisor } from 'ballermann';
 import { fleetPool } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Caller, client, LEASE, Machine } from '../support/fleet.js';
-import { rejects, start, until } from '../support/helpers.js';
-import { isMissing, NatsServer } from '../support/nats.js';
+import { bedOf, Caller, client, LEASE, Machine } from '../support/fleet.js';
+import { rejects, until } from '../support/helpers.js';
+import { isMissing } from '../support/nats.js';
 
 const it = suite('the lease of a window over the fleet');
 const test = isMissing ? it.skip : it;
-
-let server: NatsServer;
-let supervisor: Supervisor;
-
-it.before(async () => {
-  if (isMissing) return;
-  server = await NatsServer.start();
-  supervisor = await start({ replicas: 1 });
-});
-
-it.after(async () => {
-  await supervisor?.close();
-  await server?.[Symbol.asyncDispose]();
-});
+const bed = bedOf(it);
 
 /** The key's owner is gone without a word. */
 async function takeKey(name: string, id: string, lease: number): Promise<void> {
-  const nc = await client(server);
+  const nc = await client(bed.server);
   const kv = await new Kvm(nc).open('ballermann_windows');
   await kv.put(name, JSON.stringify({ id, lease }));
   await nc.close();
 }
 
 test('a coordinator that is gone leaves nobody paused beyond the lease, and the next one takes over', async () => {
-  await using caller = await Caller.start(server, 'orphan');
+  await using caller = await Caller.start(bed.server, 'orphan');
   await takeKey('orphan', 'gone', LEASE);
   const started = performance.now();
-  await using one = await Machine.start(server, supervisor, 'orphan');
+  await using one = await Machine.start(bed.server, bed.supervisor, 'orphan');
   assert.ok(one.isPaused && one.follower.isOpen);
   const next = caller.windows.applyWithin(() => one.isPaused);
   await until(() => !one.isPaused, 'the end of the lease');
@@ -49,7 +35,7 @@ test('a coordinator that is gone leaves nobody paused beyond the lease, and the 
 });
 
 test('a coordinator whose key another has taken learns it: the signal aborts, the window rejects', async () => {
-  await using caller = await Caller.start(server, 'stolen');
+  await using caller = await Caller.start(bed.server, 'stolen');
   let signal: AbortSignal | undefined;
   const lost = caller.windows.applyWithin(async (context) => {
     signal = context.signal;
@@ -61,14 +47,14 @@ test('a coordinator whose key another has taken learns it: the signal aborts, th
 });
 
 test('a server that stops answering ends the lease at the coordinator first, then at the members', async () => {
-  await using one = await Machine.start(server, supervisor, 'partition');
-  await using caller = await Caller.start(server, 'partition');
+  await using one = await Machine.start(bed.server, bed.supervisor, 'partition');
+  await using caller = await Caller.start(bed.server, 'partition');
   let pausedAtLoss: boolean | undefined;
   const lost = caller.windows.applyWithin(async ({ signal }) => {
     signal.addEventListener('abort', () => {
       pausedAtLoss = one.isPaused;
     });
-    server.suspend();
+    bed.server.suspend();
     await new Promise(() => {});
   });
   try {
@@ -77,16 +63,16 @@ test('a server that stops answering ends the lease at the coordinator first, the
     await until(() => !one.isPaused, 'the pool to be open');
     assert.ok(one.follower.isOpen, 'a member that is not current begins no calls of the fleet');
   } finally {
-    server.resume();
+    bed.server.resume();
   }
   await until(() => !one.follower.isOpen, 'the member to be current again');
 });
 
 test('survives a restart of the server within the lease', async () => {
-  await using one = await Machine.start(server, supervisor, 'restart');
-  await using caller = await Caller.start(server, 'restart');
+  await using one = await Machine.start(bed.server, bed.supervisor, 'restart');
+  await using caller = await Caller.start(bed.server, 'restart');
   await caller.windows.applyWithin(async ({ signal }) => {
-    await server.restart();
+    await bed.server.restart();
     const end = performance.now() + 1.5 * LEASE;
     while (performance.now() < end) {
       assert.ok(one.isPaused && !signal.aborted);
@@ -97,7 +83,7 @@ test('survives a restart of the server within the lease', async () => {
 });
 
 test('a lease that is longer than the default: no other window opens before its end', async () => {
-  const [nc, far] = await Promise.all([client(server), client(server)]);
+  const [nc, far] = await Promise.all([client(bed.server), client(bed.server)]);
   const usual = fleetPool(far, 'long');
   await usual.ready; // the bucket is there
   const patient = fleetPool(nc, 'long', { lease: 40_000 });

@@ -1,31 +1,18 @@
 import { AsyncResource } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { balance, type Supervisor } from 'ballermann';
+import { balance } from 'ballermann';
 import { fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Fleet } from '#src/nats/fleet-members.js';
 import { announce } from '#src/nats/presence.js';
-import { BEAT, Caller, client, idle, LEASE, Machine } from '../support/fleet.js';
-import { rejects, start, throws, until } from '../support/helpers.js';
+import { BEAT, bedOf, Caller, client, idle, LEASE, Machine } from '../support/fleet.js';
+import { rejects, throws, until } from '../support/helpers.js';
 import { isMissing, NatsServer } from '../support/nats.js';
 
 const it = suite('a window over the fleet');
 const test = isMissing ? it.skip : it;
-
-let server: NatsServer;
-let supervisor: Supervisor;
-
-it.before(async () => {
-  if (isMissing) return;
-  server = await NatsServer.start();
-  supervisor = await start({ replicas: 1 });
-});
-
-it.after(async () => {
-  await supervisor?.close();
-  await server?.[Symbol.asyncDispose]();
-});
+const bed = bedOf(it);
 
 const elsewhere = new AsyncResource('outside of any window');
 
@@ -35,9 +22,9 @@ function outside<T>(fn: () => T): T {
 }
 
 test('waits for what runs on every machine, and holds back what comes, until it ends', async () => {
-  await using one = await Machine.start(server, supervisor, 'airtight', { own: 'airtight-1' });
-  await using two = await Machine.start(server, supervisor, 'airtight', { own: 'airtight-2' });
-  await using caller = await Caller.start(server, 'airtight');
+  await using one = await Machine.start(bed.server, bed.supervisor, 'airtight', { own: 'airtight-1' });
+  await using two = await Machine.start(bed.server, bed.supervisor, 'airtight', { own: 'airtight-2' });
+  await using caller = await Caller.start(bed.server, 'airtight');
   const order: string[] = [];
   const before = one.balancer.call({ op: 'sleep', ms: 300 }).then(() => order.push('before'));
   let late: Promise<unknown> | undefined;
@@ -60,12 +47,12 @@ test('waits for what runs on every machine, and holds back what comes, until it 
 });
 
 test('stays closed for longer than its lease, and a machine that joins meanwhile is closed from its start', async () => {
-  await using one = await Machine.start(server, supervisor, 'long', { own: 'long-1' });
-  await using caller = await Caller.start(server, 'long');
+  await using one = await Machine.start(bed.server, bed.supervisor, 'long', { own: 'long-1' });
+  await using caller = await Caller.start(bed.server, 'long');
   let joined: Machine | undefined;
   await caller.windows.applyWithin(async () => {
     const end = performance.now() + 1.5 * LEASE;
-    joined = await Machine.start(server, supervisor, 'long', { own: 'long-2' });
+    joined = await Machine.start(bed.server, bed.supervisor, 'long', { own: 'long-2' });
     while (performance.now() < end) {
       assert.ok(one.isPaused && joined.isPaused && joined.follower.isOpen);
       await sleep(20);
@@ -76,9 +63,9 @@ test('stays closed for longer than its lease, and a machine that joins meanwhile
 });
 
 test('windows of one pool follow one another, from one process and from several', async () => {
-  await using one = await Machine.start(server, supervisor, 'turns');
-  await using first = await Caller.start(server, 'turns');
-  await using second = await Caller.start(server, 'turns');
+  await using one = await Machine.start(bed.server, bed.supervisor, 'turns');
+  await using first = await Caller.start(bed.server, 'turns');
+  await using second = await Caller.start(bed.server, 'turns');
   let open = 0;
   const tokens: number[] = [];
   const within = async ({ token }: { token: number }) => {
@@ -97,8 +84,8 @@ test('windows of one pool follow one another, from one process and from several'
 });
 
 test('a pool that has joined by two connections is closed once, and both say so', async () => {
-  const [nc, far] = [await client(server), await client(server)];
-  const balancer = await balance(supervisor, 'twice');
+  const [nc, far] = [await client(bed.server), await client(bed.server)];
+  const balancer = await balance(bed.supervisor, 'twice');
   await using first = await join(nc, balancer);
   await using second = await join(far, balancer);
   await using fleet = fleetPool(nc, 'twice');
@@ -113,8 +100,8 @@ test('a pool that has joined by two connections is closed once, and both say so'
 });
 
 test('opens again whatever happens in it, and settles with that', async () => {
-  await using one = await Machine.start(server, supervisor, 'ends');
-  await using caller = await Caller.start(server, 'ends');
+  await using one = await Machine.start(bed.server, bed.supervisor, 'ends');
+  await using caller = await Caller.start(bed.server, 'ends');
   const { windows } = caller;
   const reopened = () => until(() => !one.isPaused && !one.follower.isOpen, 'the pool to be open');
   const thrown = new Error('in the window');
@@ -151,8 +138,8 @@ test('opens again whatever happens in it, and settles with that', async () => {
 });
 
 test('names the members that have not acknowledged in time, and does not run', async () => {
-  await using one = await Machine.start(server, supervisor, 'slow');
-  await using caller = await Caller.start(server, 'slow');
+  await using one = await Machine.start(bed.server, bed.supervisor, 'slow');
+  await using caller = await Caller.start(bed.server, 'slow');
   const hanging = new AbortController();
   const call = one.balancer.call({ op: 'hang' }, { signal: hanging.signal }).catch(() => {});
   let ran = false;
@@ -171,8 +158,8 @@ test('names the members that have not acknowledged in time, and does not run', a
 });
 
 test('does not wait for a member whose heartbeat has lapsed', async () => {
-  await using caller = await Caller.start(server, 'lapsed');
-  const nc = await client(server);
+  await using caller = await Caller.start(bed.server, 'lapsed');
+  const nc = await client(bed.server);
   await announce(nc, 'lapsed', 'dead', () => idle, { heartbeat: BEAT });
   await until(() => caller.fleet.members().length === 1, 'the member');
   const started = performance.now();
@@ -183,10 +170,10 @@ test('does not wait for a member whose heartbeat has lapsed', async () => {
 });
 
 test('members are those whose heartbeats come, with what they tell; one that leaves is gone at once', async () => {
-  await using caller = await Caller.start(server, 'members');
+  await using caller = await Caller.start(bed.server, 'members');
   const gone: string[] = [];
   caller.fleet.onGone((id) => gone.push(id));
-  await using nc = Object.assign(await client(server), {
+  await using nc = Object.assign(await client(bed.server), {
     async [Symbol.asyncDispose](this: { close(): Promise<void> }) {
       await this.close();
     },
@@ -198,7 +185,7 @@ test('members are those whose heartbeats come, with what they tell; one that lea
   state = { ...idle, paused: true };
   presence.update(state);
   await until(() => caller.fleet.members()[0]?.paused, 'what has changed');
-  await using late = await Caller.start(server, 'members');
+  await using late = await Caller.start(bed.server, 'members');
   assert.equal(
     late.fleet.members(),
     [{ id: presence.id, ...state }],
@@ -210,8 +197,8 @@ test('members are those whose heartbeats come, with what they tell; one that lea
 });
 
 test('the whole: machines that join, calls that wait for the end of a window, close()', async () => {
-  const nc = await client(server);
-  const balancer = await balance(supervisor, 'whole');
+  const nc = await client(bed.server);
+  const balancer = await balance(bed.supervisor, 'whole');
   await using member = await join(nc, balancer, { heartbeat: BEAT });
   const fleet = fleetPool(nc, 'whole', { lease: LEASE });
   await fleet.ready;

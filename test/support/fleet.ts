@@ -3,11 +3,13 @@
 import { hostname } from 'node:os';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type Balancer, balance, type Supervisor } from 'ballermann';
+import type { Test } from 'uvu';
 import { Fleet } from '#src/nats/fleet-members.js';
 import { FleetWindows } from '#src/nats/fleet-window.js';
 import { followWindows, type WindowFollower } from '#src/nats/member-window.js';
 import { announce, type MemberState, type Presence } from '#src/nats/presence.js';
-import type { NatsServer } from './nats.js';
+import { start } from './helpers.js';
+import { isMissing, NatsServer } from './nats.js';
 
 /** ms: heartbeats and leases of the tests are short. */
 export const BEAT = 200;
@@ -25,6 +27,27 @@ export const idle: MemberState = {
 
 /** A server, or what leads to one. */
 type Reachable = Pick<NatsServer, 'url'>;
+
+/** What the tests of a suite share. */
+export interface Bed {
+  server: NatsServer;
+  supervisor: Supervisor;
+}
+
+/** Has the suite start and end a server and a supervisor with one replica, where there is a nats-server. They are there in tests. */
+export function bedOf(it: Test): Bed {
+  const bed: Partial<Bed> = {};
+  it.before(async () => {
+    if (isMissing) return;
+    bed.server = await NatsServer.start();
+    bed.supervisor = await start({ replicas: 1 });
+  });
+  it.after(async () => {
+    await bed.supervisor?.close();
+    await bed.server?.[Symbol.asyncDispose]();
+  });
+  return bed as Bed;
+}
 
 /** A connection that comes back soon. */
 export function client(server: Reachable, name = 'test'): Promise<NatsConnection> {
