@@ -66,6 +66,19 @@ const STATE: MemberState = {
   serialization: 'json',
 };
 
+/** Takes its share of the calls, and answers none. @returns how many it has. */
+async function swallow(nc: NatsConnection, name: string): Promise<() => number> {
+  let swallowed = 0;
+  nc.subscribe(callSubject(name), {
+    queue: QUEUE,
+    callback: () => {
+      swallowed++;
+    },
+  });
+  await nc.flush();
+  return () => swallowed;
+}
+
 test('a call reaches a replica of a member, and its errors come back as they are', async () => {
   await using made = await pool();
   const { balancer, fleet } = made;
@@ -197,12 +210,12 @@ test('a call that no member has is lost: again where it may run twice, ERR_REPLI
   const presence = await announce(raw, name, undefined, () => STATE);
   let swallowed = 0;
   let answers = false;
-  const swallow = (message: { respond(data: string): boolean }): void => {
+  const take = (message: { respond(data: string): boolean }): void => {
     if (answers) message.respond('"at last"');
     else swallowed++;
   };
-  raw.subscribe(callSubject(name), { queue: QUEUE, callback: (_, message) => swallow(message) });
-  raw.subscribe(memberSubject(name, presence.id), { callback: (_, message) => swallow(message) });
+  raw.subscribe(callSubject(name), { queue: QUEUE, callback: (_, message) => take(message) });
+  raw.subscribe(memberSubject(name, presence.id), { callback: (_, message) => take(message) });
   raw.subscribe(askSubject(name, presence.id), {
     callback(_, message) {
       assert.is(message.json<string[]>().length, 2);
@@ -228,17 +241,10 @@ test('a machine that is gone: what may run twice goes to another at once, the re
   const { balancer, fleet } = made;
   const raw = await connect({ servers: server.url });
   await announce(raw, balancer.name, undefined, () => STATE, { heartbeat: 1_000 });
-  let swallowed = 0;
-  raw.subscribe(callSubject(balancer.name), {
-    queue: QUEUE,
-    callback: () => {
-      swallowed++;
-    },
-  });
-  await raw.flush();
+  const swallowed = await swallow(raw, balancer.name);
   const once = later(fleet.call(1, { timeout: 20_000 }));
   const twice = later(fleet.call(2, { timeout: 20_000, idempotent: true }));
-  await until(() => swallowed === 2, 'both calls to be there');
+  await until(() => swallowed() === 2, 'both calls to be there');
   await using member = await join(nc, balancer);
   await raw.close();
   assert.is(((await twice) as { echo: number }).echo, 2);
@@ -261,20 +267,13 @@ test('a machine that hangs: once its heartbeat has lapsed it is sent nothing', a
   const heart = await connect({ servers: server.url });
   const hangs = await connect({ servers: server.url }); // the server cannot see that
   await announce(heart, balancer.name, undefined, () => STATE, { heartbeat: 100 });
-  let swallowed = 0;
-  hangs.subscribe(callSubject(balancer.name), {
-    queue: QUEUE,
-    callback: () => {
-      swallowed++;
-    },
-  });
-  await hangs.flush();
+  const swallowed = await swallow(hangs, balancer.name);
   await using member = await join(nc, balancer);
   await until(() => fleet.members().length === 2, 'both members');
   await heart.close();
   await until(() => fleet.members().length === 1, `the lapse of all but ${member.id}`);
   await Promise.all(times(100, () => fleet.call(1)));
-  assert.is(swallowed, 0);
+  assert.is(swallowed(), 0);
   await hangs.close();
 });
 
