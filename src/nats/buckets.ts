@@ -92,11 +92,13 @@ export class FleetBucket {
 async function opened(nc: NatsConnection, name: string, ttl: number): Promise<KV> {
   try {
     const kv = await created(nc, name, ttl).catch(() => created(nc, name, ttl)); // another may have made it meanwhile
-    const { ttl: existing, replicas } = await kv.status();
+    const { ttl: existing, replicas, streamInfo } = await kv.status();
     const { jsm, stream } = kv as Bucket;
     if (existing !== 0 && existing < ttl) await jsm.streams.update(stream, { max_age: nanos(ttl) });
-    // The cluster may not have been complete when it was made. Where it has not so many servers, one copy has to do.
-    if (replicas < COPIES) await jsm.streams.update(stream, { num_replicas: COPIES }).catch(() => {});
+    // The cluster may not have been complete when it was made. Where it has not so many servers, one copy has to do. A server that is
+    // in no cluster takes the number, and after a restart refuses its own bucket for it (2.9.10): such a one is not asked.
+    if (replicas < COPIES && streamInfo.cluster !== undefined)
+      await jsm.streams.update(stream, { num_replicas: COPIES }).catch(() => {});
     return kv;
   } catch (cause) {
     throw unreachable(`the bucket '${name}' cannot be opened`, cause);

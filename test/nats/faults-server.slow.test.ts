@@ -1,11 +1,13 @@
 /** What happens to calls when the nats-server is killed, silent, refuses, asks for a token or for TLS, or has no JetStream. */
 
+import { Kvm } from '@nats-io/kv';
 import { connect } from '@nats-io/transport-node';
 import { balance } from 'ballermann';
 import { fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { deferred } from '#src/deferred.js';
+import { MEMBERS, WINDOWS } from '#src/nats/keys.js';
 import { rejects, start, times, until } from '../support/helpers.js';
 import { type Done, Fleet, Outcomes } from '../support/machines.js';
 import { certificate, isMissing, NatsServer } from '../support/nats.js';
@@ -39,6 +41,21 @@ test('the server is killed under load and comes back with its store: no idempote
     others.show,
   );
   await fleet.sees(3);
+});
+
+test('the server is killed and comes back with its store: it has all that was in it', async () => {
+  await using fleet = await Fleet.start({ machines: 1 });
+  const stored = async (): Promise<string[]> => {
+    const buckets = new Kvm(fleet.nc);
+    const names = [MEMBERS, WINDOWS];
+    const statuses = await Promise.all(names.map(async (name) => (await buckets.open(name)).status()));
+    return statuses.map(({ bucket, replicas, streamInfo }) => `${bucket} ${replicas} ${streamInfo.created}`);
+  };
+  const before = await stored();
+  await fleet.server.restart();
+  assert.not.match(fleet.server.log, 'Error recreating');
+  await fleet.pool.call(fleet.work(), { timeout: 20_000, idempotent: true });
+  assert.equal(await stored(), before);
 });
 
 test('the server comes back without its store: a window that was open is lost, and all goes on', async () => {

@@ -163,17 +163,13 @@ test('the watchdog is fed while the event loop turns and a replica can serve, an
   assert.ok(app.lines.includes('replica []'), `replicas have it: ${app.lines}`);
   assert.ok(app.lines.some((line) => line.startsWith('ready [null,null,null]')));
 
+  const ups = (): string[] => app.lines.filter((line) => line.startsWith('up '));
+  await until(() => ups().length > 0, 'the first replica');
+
   // The second failure in a row: the restart is put off by 300 ms or more, three periods of the watchdog.
-  const pid = (): number =>
-    Number(
-      app.lines
-        .filter((line) => line.startsWith('up '))
-        .at(-1)
-        ?.split(' ')[1],
-    );
-  for (const ups of [1, 2]) {
-    process.kill(pid(), 'SIGKILL');
-    await until(() => app.lines.filter((line) => line.startsWith('up ')).length > ups, 'its successor');
+  for (const count of [1, 2]) {
+    process.kill(Number(ups().at(-1)?.split(' ')[1]), 'SIGKILL');
+    await until(() => ups().length > count, 'its successor');
   }
   const status = (): string => manager.having('STATUS').at(-1)?.['STATUS'] ?? '';
   const fed = manager.having('WATCHDOG').length;
