@@ -89,7 +89,7 @@ for (const [name, client] of Object.entries(clients)) {
     assert.is(gained(`ballermann_pool_sent_messages_total{${labels}}`), 30);
     assert.is(gained(`ballermann_pool_windows_total{${labels}}`), 1);
     const paused = gained(`ballermann_pool_paused_seconds_total{${labels}}`);
-    assert.ok(paused >= 0.02 && paused < 5, `${paused}`);
+    assert.ok(paused >= 0.019 && paused < 5, `${paused}`); // Node's timers may be 1 ms early
     const histogram = 'ballermann_pool_call_duration_seconds';
     assert.ok(text.includes(`# TYPE ${histogram} histogram\n`));
     for (const series of [`_count{${labels}}`, `_bucket{${labels},le="+Inf"}`, `_bucket{${labels},le="100"}`])
