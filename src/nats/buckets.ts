@@ -135,9 +135,14 @@ async function created(nc: NatsConnection, name: string, ttl: number): Promise<K
   }
 }
 
-/** Whether it failed for want of an answer: a cluster that elects a leader gives none, and does later. */
+/** Of the server's error "JetStream system temporarily unavailable". */
+const NOT_AVAILABLE = 10_008;
+
+/** Whether it failed for want of an answer: a cluster that elects a leader gives none, or says so, and does later. */
 export function isUnanswered(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'TimeoutError' || isUnanswered(error.cause));
+  if (!(error instanceof Error)) return false;
+  const isLate = error.name === 'TimeoutError' || (error as { code?: unknown }).code === NOT_AVAILABLE;
+  return isLate || isUnanswered(error.cause);
 }
 
 /** The subject that what is put under a key is published to. */

@@ -1,9 +1,10 @@
 /** The caller's side of who is there: the members of a fleet as their heartbeats show them, and whether a window is open. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { unlessAborted } from '../aborts.js';
 import type { BallermannError } from '../errors.js';
-import { FleetBucket, keySubject, unreachable, within } from './buckets.js';
+import { FleetBucket, isUnanswered, keySubject, unreachable, within } from './buckets.js';
 import { isConnected, onReconnect, subscribe, unsubscribe } from './connection.js';
 import { MEMBERS, memberKey, WINDOWS } from './keys.js';
 import { HEARTBEAT, heartbeatIn, LAPSE, type MemberState } from './presence.js';
@@ -43,6 +44,9 @@ interface Seen {
   /** performance.now() */
   lapsesAt: number;
 }
+
+/** ms until a server is asked again that has not answered. */
+const AGAIN = 50;
 
 /** ms that a timer may be late before the process counts as one that was suspended: the others may have beaten meanwhile. */
 const SUSPENDED = 250;
@@ -102,6 +106,23 @@ export class Fleet implements FleetView {
       throw error;
     });
     return this.#starting;
+  }
+
+  /**
+   * As `ready`, but tries again as long as the server gives no answer. Rejects with the signal's reason.
+   * @throws BallermannError ERR_DISCONNECTED where another try would not help.
+   */
+  async known(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        await unlessAborted(signal, this.ready);
+        return;
+      } catch (error) {
+        if (!isUnanswered(error)) throw error;
+        await unlessAborted(signal, sleep(AGAIN));
+      }
+    }
   }
 
   members(): readonly Member[] {

@@ -1,14 +1,12 @@
 /** A pool on all machines that have joined it, as whoever calls it sees it. Nothing of a cluster is needed in its process. */
 
 import type { NatsConnection } from '@nats-io/transport-node';
-import { unlessAborted } from '../aborts.js';
 import { badRange, checkMessage, checkNumber, checkOptions, checkString, MAX_TIMER } from '../arguments.js';
 import type { MessageOf, ReplyOf } from '../contract.js';
 import { BallermannError } from '../errors.js';
 import { type CallOptions, type CheckedCallOptions, callOptions } from '../options.js';
 import type { WindowOptions } from '../primary/pools/windows.js';
 import { type CallTrace, calls, type TraceCarrier, traced, validCarrier } from '../tracing.js';
-import { isUnanswered } from './buckets.js';
 import { checkConnection } from './connection.js';
 import { FleetCalls } from './fleet-call.js';
 import { Fleet, type Member } from './fleet-members.js';
@@ -69,10 +67,11 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
    * Opens a maintenance window over the fleet: every machine holds the pool and finishes what runs there, then `fn` runs, then
    * all go on. A machine that joins meanwhile stays closed; one that dies counts as waited for once its heartbeat has lapsed.
    * If this process dies, the window ends with its lease. It is not airtight across a partition of the network: see the docs.
+   * A window waits for a server that does not answer: `options.timeout` limits that.
    * @param wait ms between the last acknowledgement and `fn`.
    * @returns what `fn` returned.
-   * @throws what `fn` threw. BallermannError: ERR_TIMEOUT, ERR_DISCONNECTED if the lease was lost or the server cannot be
-   * reached, ERR_PAUSED from inside a window of this pool, ERR_CLOSED. The signal's reason if it aborts.
+   * @throws what `fn` threw. BallermannError: ERR_TIMEOUT, ERR_DISCONNECTED if the lease was lost or the
+   * connection is closed, ERR_PAUSED from inside a window of this pool, ERR_CLOSED. The signal's reason if it aborts.
    */
   async applyWithin<T>(
     fn: (context: FleetWindowContext) => T | PromiseLike<T>,
@@ -137,14 +136,11 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
       );
     const limit = AbortSignal.timeout(Math.ceil(timeout));
     const ended = signal === undefined ? limit : AbortSignal.any([limit, signal]);
-    while (!this.#isReady) {
-      try {
-        await unlessAborted(ended, this.#fleet.ready);
-        this.#isReady = true;
-      } catch (error) {
-        if (limit.aborted && !signal?.aborted) throw late();
-        if (ended.aborted || !isUnanswered(error)) throw error;
-      }
+    try {
+      await this.#fleet.known(ended);
+      this.#isReady = true;
+    } catch (error) {
+      throw limit.aborted && !signal?.aborted ? late() : error;
     }
     const left = timeout - (performance.now() - began);
     if (left <= 0) throw late();

@@ -47,6 +47,8 @@ const AGAIN = 50;
 const UNKNOWN: WindowData = { id: '', lease: LEASE };
 /** ms that the end of a window waits for the key to be deleted. The members know of the end before. */
 const GIVING_UP = 2_000;
+/** For the error of a window whose time is over. */
+const NO_ANSWER = 'the server did not answer';
 
 export class FleetWindows {
   readonly #nc: NatsConnection;
@@ -109,7 +111,8 @@ export class FleetWindows {
       );
       let key: Key | undefined;
       const open = async (): Promise<void> => {
-        await unlessAborted(signal, this.#fleet.ready);
+        state = () => NO_ANSWER;
+        await this.#fleet.known(signal);
         key = new Key(this.#nc, this.#fleet.windows.bucket, this.#pool, this.#lease, (error) =>
           ending.abort(error),
         );
@@ -155,7 +158,7 @@ export class FleetWindows {
     const { bucket, news } = this.#fleet.windows;
     const changed = new Wake();
     const off = news.on({ changed: () => changed.wake() });
-    waitsFor('the server did not answer');
+    waitsFor(NO_ANSWER);
     /** Which revision has been the key's since when. */
     let seen = { revision: 0, at: 0 };
     try {
@@ -175,7 +178,7 @@ export class FleetWindows {
             now - seen.at > holder.lease * (1 + MARGIN);
           if (isFree && (await key.take(revision))) return;
         } catch {
-          waitsFor('the server did not answer');
+          waitsFor(NO_ANSWER);
         }
         await unlessAborted(signal, changed.next(AGAIN + AGAIN * Math.random()));
       }

@@ -90,6 +90,18 @@ test('the server is silent (suspended): calls and windows end at their time limi
   await fleet.pool.call(fleet.work());
 });
 
+test('the server is silent when a caller first asks who is there: its calls and windows wait', async () => {
+  await using fleet = await Fleet.start({ machines: 1 });
+  fleet.server.suspend();
+  await using pool = fleetPool(fleet.nc, 'work');
+  const call = later(pool.call(fleet.work(), { timeout: 60_000 }));
+  const window = later(pool.applyWithin(() => 'ran', 0, { timeout: 60_000 }));
+  await rejects(pool.ready, { code: 'ERR_DISCONNECTED', message: /timeout/ });
+  fleet.server.resume();
+  await call;
+  assert.is(await window, 'ran');
+});
+
 test('the server is gone: calls end at their time limit, and say that the connection is down', async () => {
   await using fleet = await Fleet.start({ machines: 1 });
   await fleet.server.stop();

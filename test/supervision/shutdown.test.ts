@@ -331,7 +331,13 @@ test('http requests that are in flight at close() get their whole answer', async
     const pids = pidsOf(supervisor);
     const downs = pids.map((pid) => downOf(supervisor, pid));
     // Each has sent its head and the first words, so all of them are running.
-    const responses = await Promise.all(Array.from({ length: 8 }, () => request(port, '/slow', agent)));
+    const responses: IncomingMessage[] = [];
+    const answering = new Set<number>();
+    while (responses.length < 8 || answering.size < pids.length) {
+      const response = await request(port, '/slow', agent);
+      responses.push(response);
+      answering.add(Number(response.headers['served-by']));
+    }
     let isClosed = false;
     const closing = supervisor.close().then(() => {
       isClosed = true;
@@ -340,12 +346,7 @@ test('http requests that are in flight at close() get their whole answer', async
     await until(async () => !(await isListening(port)), 'both to have stopped listening');
     assert.is(isClosed, false);
     folder.open('gate');
-    const answering = new Set<number>();
-    for (const body of await bodies) {
-      assert.match(body, /^\d+ begins ends$/);
-      answering.add(Number.parseInt(body, 10));
-    }
-    assert.equal([...answering].sort(), pids.sort());
+    for (const body of await bodies) assert.is(body, 'begins ends');
     await closing;
     for (const { code, signal } of await Promise.all(downs)) {
       assert.equal({ code, signal }, { code: 0, signal: null }, 'no connection kept a replica until SIGKILL');
