@@ -1,13 +1,14 @@
 /** A coordinator or a member that is cut off from the server, and does not know it or comes back too soon: nothing runs in a window. */
 
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { Member } from 'ballermann/nats';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { deferred } from '#src/deferred.js';
 import { keySubject } from '#src/nats/buckets.js';
 import { FleetCalls } from '#src/nats/fleet-call.js';
 import { MEMBERS, memberKey } from '#src/nats/keys.js';
-import { callSubject } from '#src/nats/subjects.js';
+import { askSubject, callSubject } from '#src/nats/subjects.js';
 import { Cable } from '../support/cable.js';
 import { bedOf, Caller, Machine } from '../support/fleet.js';
 import { rejects, until } from '../support/helpers.js';
@@ -67,6 +68,9 @@ test('a caller that hears nothing lets nobody lapse: its calls wait for their an
       message.respond('"done"');
     },
   });
+  // What it has taken is answered: of the calls that it is asked for it has none.
+  const [{ id }] = caller.fleet.members() as [Member];
+  machine.nc.subscribe(askSubject('quiet', id), { callback: (_, message) => void message.respond('[]') });
   await machine.nc.flush();
   const silent = performance.now();
   cable.silence();
