@@ -73,7 +73,7 @@ test('a machine is suspended for longer than its heartbeat: its calls go elsewhe
     others.load(fleet, { idempotent: false, ms: 20, timeout: 10_000 }),
   ];
   await works(stopped, fleet);
-  stopped.suspend();
+  await stopped.suspend();
   await fleet.sees(2);
   const before = fleet.diary.length;
   await until(() => fleet.diary.length > before + 200, 'calls while it is suspended');

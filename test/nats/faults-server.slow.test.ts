@@ -82,7 +82,7 @@ test('the server comes back without its store: a window that was open is lost, a
 
 test('the server is silent (suspended): calls and windows end at their time limit, and go on when it does', async () => {
   await using fleet = await Fleet.start({ machines: 1 });
-  fleet.server.suspend();
+  await fleet.server.suspend();
   await rejects(fleet.pool.call(fleet.work(), { timeout: 300 }), 'ERR_TIMEOUT');
   const window = fleet.pool.applyWithin(() => {}, 0, { timeout: 300 });
   await rejects(window, { code: 'ERR_TIMEOUT', message: /: the server did not answer$/ });
@@ -92,7 +92,7 @@ test('the server is silent (suspended): calls and windows end at their time limi
 
 test('the server is silent when a caller first asks who is there: its calls and windows wait', async () => {
   await using fleet = await Fleet.start({ machines: 1 });
-  fleet.server.suspend();
+  await fleet.server.suspend();
   await using pool = fleetPool(fleet.nc, 'work');
   const call = later(pool.call(fleet.work(), { timeout: 60_000 }));
   const window = later(pool.applyWithin(() => 'ran', 0, { timeout: 60_000 }));

@@ -63,7 +63,7 @@ test('under load nothing runs in a window, on any machine, and no call is lost',
 test('a machine is killed while a window waits for it: it counts as waited for', async ({ fleet }) => {
   const [victim] = fleet.machines.splice(0, 1) as [Machine];
   const long = fleet.machines.map(() => fleet.pool.call(fleet.work(3 * HEARTBEAT)).catch(() => {}));
-  victim.suspend(); // it will not acknowledge
+  await victim.suspend(); // it will not acknowledge
   const opened = fleet.pool.applyWithin(() => fleet.pool.members().length, 0, { timeout: 20_000 });
   opened.catch(() => {});
   await sleep(HEARTBEAT);
@@ -78,7 +78,7 @@ test('a machine that was suspended wakes up in a window: it begins nothing that 
   fleet,
 }) => {
   const sleeper = fleet.machines[0] as Machine;
-  sleeper.suspend();
+  await sleeper.suspend();
   const outcomes = new Outcomes();
   for (let i = 0; i < 30; i++)
     outcomes.add(fleet.pool.call(fleet.work(), { idempotent: true, timeout: 10_000 }));
@@ -140,7 +140,7 @@ test('the coordinator is suspended for longer than its lease: the others open, a
   const coordinator = fleet.machines[0] as Machine;
   coordinator.ask({ window: true });
   await coordinator.says('inWindow');
-  coordinator.suspend();
+  await coordinator.suspend();
   await sleep(LEASE);
   const took = await reopened(fleet).finally(() => coordinator.resume());
   assert.ok(took < LEASE + 500, `${took} ms`);

@@ -54,7 +54,7 @@ test('a server that stops answering ends the lease at the coordinator first, the
     signal.addEventListener('abort', () => {
       pausedAtLoss = one.isPaused;
     });
-    bed.server.suspend();
+    await bed.server.suspend();
     await new Promise(() => {});
   });
   try {

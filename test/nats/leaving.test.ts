@@ -44,7 +44,7 @@ test('a process that ends right after supervisor.close() has given its last answ
   results.catch(() => {});
   const counts = (what: string) => fleet.diary.filter((entry) => entry.what === what).length;
   await until(() => counts('begin') === 24, 'all to have begun');
-  fleet.server.suspend(); // what is written to it now stays in the process, but for what the sockets take
+  await fleet.server.suspend(); // what is written to it now stays in the process, but for what the sockets take
   machine.ask({ end: true });
   await until(() => !machine.replicas.some(isAlive), 'its replicas to have ended, and so to have answered');
   await Promise.race([machine.exited, sleep(200)]);

@@ -2,7 +2,7 @@
 
 import type { CallOptions, Supervisor, SupervisorOptions } from 'ballermann';
 import { fixture, start, until } from './helpers.js';
-import { type Folder, stateOf } from './processes.js';
+import { type Folder, stateOf, statesOf } from './processes.js';
 
 /** For calls whose end has another reason than time. */
 export const patient: CallOptions = { timeout: 20_000 };
@@ -24,9 +24,10 @@ export function begun(folder: Folder, pid: number, key: string): Promise<unknown
   return until(() => folder.has(`begun ${key} ${pid}`), `${key} to begin in ${pid}`);
 }
 
+/** Stops it (SIGSTOP), and resolves when it does nothing any more: each of its threads goes on until it hears of it. */
 export async function stopped(pid: number): Promise<void> {
   process.kill(pid, 'SIGSTOP');
-  await until(() => stateOf(pid) === 'T', `${pid} to be stopped`);
+  await until(() => statesOf(pid).every((state) => state === 'T'), `${pid} to be stopped`);
 }
 
 /** Has it killed, and returns when it is dead: in the same turn, so that this process cannot have heard of it. */

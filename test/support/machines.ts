@@ -8,6 +8,7 @@ import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/t
 import { BallermannError, type ErrorCode } from 'ballermann';
 import { type FleetPool, type FleetPoolOptions, fleetPool, type JoinOptions } from 'ballermann/nats';
 import * as assert from 'uvu/assert';
+import { stopped } from './failing.js';
 import { fixture, until } from './helpers.js';
 import { NatsServer, type NatsServerOptions } from './nats.js';
 import { Folder } from './processes.js';
@@ -197,8 +198,8 @@ export class Machine {
     this.process.send(message);
   }
 
-  suspend(): void {
-    this.process.kill('SIGSTOP');
+  suspend(): Promise<void> {
+    return stopped(this.pid);
   }
 
   resume(): void {

@@ -6,6 +6,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { stopped } from './failing.js';
 import { fixture, until } from './helpers.js';
 import { Folder } from './processes.js';
 
@@ -137,8 +138,8 @@ export class NatsServer implements AsyncDisposable {
   }
 
   /** Its sockets stay, and nobody reads them: a network that has gone silent. */
-  suspend(): void {
-    this.#process?.kill('SIGSTOP');
+  async suspend(): Promise<void> {
+    await stopped(this.#process?.pid as number);
   }
 
   resume(): void {

@@ -130,7 +130,12 @@ export async function gone(
   );
 }
 
-/** The state letter of a process in /proc; undefined where there is none. */
+/** The state letters of its threads. */
+export function statesOf(pid: number): (string | undefined)[] {
+  return readdirSync(`/proc/${pid}/task`).map((thread) => stateOf(Number(thread)));
+}
+
+/** The state letter of a process in /proc, or of a thread; undefined where there is none. */
 export function stateOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

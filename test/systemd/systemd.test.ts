@@ -9,6 +9,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { addon } from '#src/memory/addon.js';
 import { takeServiceEnvironment } from '#src/systemd/notify-socket.js';
+import { stopped } from '../support/failing.js';
 import { fixture, until } from '../support/helpers.js';
 import { programsOf } from '../support/page.js';
 import { Folder } from '../support/processes.js';
@@ -217,7 +218,7 @@ test('a full, a missing and a wrong socket do nothing to the service', async () 
   await using manager = new Manager(folder.at('notify'));
   await manager.bound();
   assert.ok(statSync(manager.address).isSocket());
-  manager.process.kill('SIGSTOP');
+  await stopped(manager.process.pid as number);
   let result = 0;
   let sent = 0;
   for (; result === 0 && sent < 100_000; sent++) result = addon().notify(manager.address, `FILL=${sent}`);
