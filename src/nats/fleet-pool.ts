@@ -31,6 +31,8 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
   readonly #fleet: Fleet;
   readonly #calls: FleetCalls;
   readonly #windows: FleetWindows;
+  /** Aborts when the pool is closed. */
+  readonly #ending = new AbortController();
   #isReady = false;
   #closed: BallermannError | undefined;
 
@@ -99,6 +101,7 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
   /** Calls and windows that are under way reject with ERR_CLOSED. The connection stays the caller's. */
   close(): void {
     this.#closed ??= new BallermannError('ERR_CLOSED', `the fleet's pool '${this.name}' is closed`);
+    this.#ending.abort(this.#closed);
     this.#windows.close(this.#closed);
     this.#calls.close(this.#closed);
     this.#fleet.close();
@@ -135,12 +138,13 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
         `no answer to the call to the fleet's pool '${this.name}' within ${timeout} ms: its members are not known yet`,
       );
     const limit = AbortSignal.timeout(Math.ceil(timeout));
-    const ended = signal === undefined ? limit : AbortSignal.any([limit, signal]);
+    const ends = [limit, this.#ending.signal];
+    const ended = AbortSignal.any(signal === undefined ? ends : [...ends, signal]);
     try {
       await this.#fleet.known(ended);
       this.#isReady = true;
     } catch (error) {
-      throw limit.aborted && !signal?.aborted ? late() : error;
+      throw ended.reason === limit.reason && limit.aborted ? late() : error;
     }
     const left = timeout - (performance.now() - began);
     if (left <= 0) throw late();

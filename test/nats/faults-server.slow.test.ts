@@ -94,6 +94,10 @@ test('the server is silent when a caller first asks who is there: its calls and 
   await using fleet = await Fleet.start({ machines: 1 });
   await fleet.server.suspend();
   await using pool = fleetPool(fleet.nc, 'work');
+  const closed = fleetPool(fleet.nc, 'work');
+  const refused = later(closed.call(fleet.work(), { timeout: 60_000 }));
+  closed.close();
+  await rejects(refused, 'ERR_CLOSED');
   const call = later(pool.call(fleet.work(), { timeout: 60_000 }));
   const window = later(pool.applyWithin(() => 'ran', 0, { timeout: 60_000 }));
   await rejects(pool.ready, { code: 'ERR_DISCONNECTED', message: /timeout/ });
