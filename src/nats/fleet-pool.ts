@@ -1,6 +1,7 @@
 /** A pool on all machines that have joined it, as whoever calls it sees it. Nothing of a cluster is needed in its process. */
 
 import type { NatsConnection } from '@nats-io/transport-node';
+import { withDeadline } from '../aborts.js';
 import { badRange, checkMessage, checkNumber, checkOptions, checkString, MAX_TIMER } from '../arguments.js';
 import type { MessageOf, ReplyOf } from '../contract.js';
 import { BallermannError } from '../errors.js';
@@ -31,10 +32,9 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
   readonly #fleet: Fleet;
   readonly #calls: FleetCalls;
   readonly #windows: FleetWindows;
-  /** Aborts when the pool is closed. */
+  /** Aborts when the pool is closed, with the error that says so. */
   readonly #ending = new AbortController();
   #isReady = false;
-  #closed: BallermannError | undefined;
 
   /** Made by `fleetPool`. @internal */
   constructor(nc: NatsConnection, name: string, { lease }: FleetPoolOptions) {
@@ -72,15 +72,16 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
    * A window waits for a server that does not answer: `options.timeout` limits that.
    * @param wait ms between the last acknowledgement and `fn`.
    * @returns what `fn` returned.
-   * @throws what `fn` threw. BallermannError: ERR_TIMEOUT, ERR_DISCONNECTED if the lease was lost or the
-   * connection is closed, ERR_PAUSED from inside a window of this pool, ERR_CLOSED. The signal's reason if it aborts.
+   * @throws what `fn` threw. BallermannError: ERR_TIMEOUT; ERR_DISCONNECTED if the lease was lost, the connection is closed, or
+   * the server has no JetStream or does not let this client do it; ERR_PAUSED from inside a window of this pool; ERR_CLOSED. The
+   * signal's reason if it aborts.
    */
   async applyWithin<T>(
     fn: (context: FleetWindowContext) => T | PromiseLike<T>,
     wait = 0,
     options: WindowOptions = {},
   ): Promise<T> {
-    if (this.#closed !== undefined) throw this.#closed;
+    this.#ending.signal.throwIfAborted();
     return this.#windows.applyWithin(fn, wait, options);
   }
 
@@ -100,10 +101,11 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
 
   /** Calls and windows that are under way reject with ERR_CLOSED. The connection stays the caller's. */
   close(): void {
-    this.#closed ??= new BallermannError('ERR_CLOSED', `the fleet's pool '${this.name}' is closed`);
-    this.#ending.abort(this.#closed);
-    this.#windows.close(this.#closed);
-    this.#calls.close(this.#closed);
+    const { signal } = this.#ending;
+    if (signal.aborted) return;
+    this.#ending.abort(new BallermannError('ERR_CLOSED', `the fleet's pool '${this.name}' is closed`));
+    this.#windows.close(signal.reason);
+    this.#calls.close(signal.reason);
     this.#fleet.close();
   }
 
@@ -137,15 +139,11 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
         'ERR_TIMEOUT',
         `no answer to the call to the fleet's pool '${this.name}' within ${timeout} ms: its members are not known yet`,
       );
-    const limit = AbortSignal.timeout(Math.ceil(timeout));
-    const ends = [limit, this.#ending.signal];
-    const ended = AbortSignal.any(signal === undefined ? ends : [...ends, signal]);
-    try {
-      await this.#fleet.known(ended);
-      this.#isReady = true;
-    } catch (error) {
-      throw ended.reason === limit.reason && limit.aborted ? late() : error;
-    }
+    const { signal: closed } = this.#ending;
+    const ended = signal === undefined ? closed : AbortSignal.any([closed, signal]);
+    ended.throwIfAborted();
+    await withDeadline({ timeout, signal: ended }, late, (ending) => this.#fleet.known(ending.signal));
+    this.#isReady = true;
     const left = timeout - (performance.now() - began);
     if (left <= 0) throw late();
     return this.#calls.call(message, { ...options, timeout: left }, carrier);

@@ -77,8 +77,8 @@ export class FleetWindows {
    * @param wait ms between the last acknowledgement and `fn`.
    * @returns what `fn` returned.
    * @throws what `fn` threw. BallermannError: ERR_TIMEOUT, which names who had not acknowledged; ERR_DISCONNECTED if the
-   * lease was lost, the server cannot be reached or does not let this client do it; ERR_PAUSED from inside a window of this
-   * pool. The signal's reason.
+   * lease was lost, the connection is closed, or the server has no JetStream or does not let this client do it; ERR_PAUSED
+   * from inside a window of this pool. The signal's reason.
    */
   async applyWithin<T>(
     fn: (context: FleetWindowContext) => T | PromiseLike<T>,
@@ -158,7 +158,6 @@ export class FleetWindows {
     const { bucket, news } = this.#fleet.windows;
     const changed = new Wake();
     const off = news.on({ changed: () => changed.wake() });
-    waitsFor(NO_ANSWER);
     /** Which revision has been the key's since when. */
     let seen = { revision: 0, at: 0 };
     try {
