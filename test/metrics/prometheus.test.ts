@@ -77,7 +77,7 @@ for (const [name, client] of Object.entries(clients)) {
     collect(client, { register });
     const before = valuesOf(await register.metrics());
     for (let i = 0; i < 30; i++) await pool.call({ op: 'echo', value: i });
-    await pool.applyWithin(() => {}, 20);
+    await pool.applyWithin(() => {}, 21); // Node's timers may be 1 ms early
     const up = next(supervisor, 'up');
     await killed(supervisor, pidAt(pool.pids(), 0));
     await up;
@@ -89,7 +89,7 @@ for (const [name, client] of Object.entries(clients)) {
     assert.is(gained(`ballermann_pool_sent_messages_total{${labels}}`), 30);
     assert.is(gained(`ballermann_pool_windows_total{${labels}}`), 1);
     const paused = gained(`ballermann_pool_paused_seconds_total{${labels}}`);
-    assert.ok(paused >= 0.019 && paused < 5, `${paused}`); // Node's timers may be 1 ms early
+    assert.ok(paused >= 0.02 && paused < 5, `${paused}`);
     const histogram = 'ballermann_pool_call_duration_seconds';
     assert.ok(text.includes(`# TYPE ${histogram} histogram\n`));
     for (const series of [`_count{${labels}}`, `_bucket{${labels},le="+Inf"}`, `_bucket{${labels},le="100"}`])

@@ -6,7 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { begun, failing, patient, stopped } from '../support/failing.js';
 import { rejects, times, until } from '../support/helpers.js';
-import { Diary, Folder, later, Primary, stateOf } from '../support/processes.js';
+import { Diary, Folder, later, Primary } from '../support/processes.js';
 
 test('a replica that is stopped and goes on: its calls timed out once, and its late replies are dropped and counted', async () => {
   using folder = new Folder();
@@ -52,9 +52,8 @@ test('a primary that is stopped for 4 s: nobody is killed or blamed, and what wa
   await diary.has('begins sleep', 3);
   await diary.has('begins hang', 3);
   await sleep(300); // for the primary to have looked at them
-  process.kill(primary.pid, 'SIGSTOP');
   const over = sleep(4_000); // time that passes is what this is about
-  await until(() => stateOf(primary.pid) === 'T', 'the primary to be stopped');
+  await stopped(primary.pid);
   assert.equal(primary.said('answer'), []);
   await diary.has('ends sleep', 3);
   await over;

@@ -347,6 +347,7 @@ test('http requests that are in flight at close() get their whole answer', async
     assert.is(isClosed, false);
     folder.open('gate');
     for (const body of await bodies) assert.is(body, 'begins ends');
+    assert.equal([...answering].sort(), pids.sort());
     await closing;
     for (const { code, signal } of await Promise.all(downs)) {
       assert.equal({ code, signal }, { code: 0, signal: null }, 'no connection kept a replica until SIGKILL');
