@@ -1,12 +1,13 @@
 /** The channel in shared memory from outside: what it costs where nothing is said, and what it leaves to others while very much is. */
 
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { balance, call } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { busyUntil } from '../support/blocking.js';
 import { tapped } from '../support/forging.js';
 import { pidAt, upPids } from '../support/gate.js';
 import { fixture, start, times, until } from '../support/helpers.js';
@@ -119,12 +120,6 @@ test('a reply that has come in time counts, however much has come before it', as
   while (performance.now() - began < 1_500); // the primary is busy, and the replica answers
   await reply; // it is behind what takes more than one turn to read
 });
-
-/** Keeps the primary busy until the file is there. */
-function busyUntil(path: string): void {
-  const end = performance.now() + 20_000;
-  while (!existsSync(path)) if (performance.now() > end) throw new Error(`waited 20 s for ${path}`);
-}
 
 test('a turn takes only some of what has come', async () => {
   await using supervisor = await start({ exec: fixture('hostile.mjs'), env: tapped, replicas: 1 });

@@ -1,5 +1,6 @@
 /** What the tests of replicas whose event loop does not turn share: how it is made to stand still, and what is told of it. */
 
+import { existsSync } from 'node:fs';
 import { call, type HungEvent, type Supervisor } from 'ballermann';
 import { replicaOf } from '#src/primary/replicas/registry.js';
 import { stopped } from './failing.js';
@@ -48,4 +49,10 @@ export async function stoppedIdle(pid: number): Promise<void> {
     process.kill(pid, 'SIGCONT');
     return false;
   }, `${pid} to be stopped in its poll`);
+}
+
+/** Keeps this process busy until the file is there. */
+export function busyUntil(path: string): void {
+  const end = performance.now() + 20_000;
+  while (!existsSync(path)) if (performance.now() > end) throw new Error(`waited 20 s for ${path}`);
 }

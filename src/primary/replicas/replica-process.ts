@@ -75,6 +75,11 @@ const WITHOUT_CHANNEL = 1000; // ms
 /** How long a replica that the primary may not signal has to end itself. */
 const OWN_END = 1000; // ms
 
+/** When everything has been read that was in a pipe by now. */
+function afterPoll(then: () => void): void {
+  setImmediate(() => setImmediate(then)); // the first may belong to the turn that has polled already
+}
+
 export class ReplicaProcess {
   readonly pid: number;
   readonly slot: number;
@@ -86,6 +91,8 @@ export class ReplicaProcess {
   killed = false;
   /** Whether it was asked to go, by a SIGTERM or by one of node:cluster's own verbs, in whichever process. */
   wasAskedToLeave = false;
+  /** It is up a moment later. */
+  hasSaidReady = false;
 
   readonly #worker: Worker;
   readonly #lifeline: Lifeline;
@@ -332,7 +339,8 @@ export class ReplicaProcess {
   readonly #take: ChannelListener['take'] = (entry) => {
     switch (entry[0]) {
       case 'ready':
-        return this.#ready();
+        this.hasSaidReady = true;
+        return afterPoll(() => this.#ready()); // node:cluster has told by then where it listens
       case 'handles':
         this.#handles = true;
         return;
@@ -390,6 +398,7 @@ export class ReplicaProcess {
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#exit !== undefined) return;
     this.#channel.drain();
+    if (this.hasSaidReady) this.#ready();
     this.#lifeline.cut();
     this.#state = 'dead';
     const exit = { code, signal, error: this.#crash };

@@ -25,7 +25,7 @@ export function limitStart(
   };
   const wait = (ms: number, then: () => void): void => {
     const look = (): void => {
-      if (child.state === 'starting' && child.replica !== undefined) then();
+      if (child.state === 'starting' && child.replica?.hasSaidReady === false) then();
     };
     child.timer = setTimeout(() => setImmediate(look), ms); // a turn later: a 'ready' that has arrived counts
   };
