@@ -7,8 +7,9 @@ import net, { createServer } from 'node:net';
 import { type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { busyUntil } from '../support/blocking.js';
 import { fixture, rejects, until } from '../support/helpers.js';
-import { Folder } from '../support/processes.js';
+import { Folder, statesOf } from '../support/processes.js';
 
 type CreateHandle = (address: string, port: number, addressType: number) => { fd: number };
 
@@ -94,6 +95,34 @@ test('who does not get ready is told what was waited for', async () => {
     message:
       /not ready within 1500 ms \(readyTimeout\): it has not called ready\(\), and with waitReady: 'ready' nothing/,
   });
+});
+
+/** As soon as the next replica's process runs, and before the primary has read anything else of it. */
+function whenOnline(act: (pid: number) => void): void {
+  cluster.once('fork', (worker) =>
+    worker.once('online', () => setImmediate(act, worker.process.pid as number)),
+  );
+}
+
+test('who is ready in time is up, though the primary comes to read it when the time is over', async () => {
+  using folder = new Folder();
+  const readyTimeout = 3_000;
+  whenOnline(() => {
+    const end = performance.now() + readyTimeout;
+    busyUntil(folder.at('ready'));
+    while (performance.now() < end);
+  });
+  await using supervisor = await one('readyThen', folder.at('ready'), { readyTimeout });
+  assert.is(supervisor.children()[0]?.state, 'up');
+});
+
+test('who ends as soon as it is ready was up, though the primary learns both at once', async () => {
+  const ups: string[] = [];
+  whenOnline((pid) => {
+    while (statesOf(pid).join() !== 'Z'); // the last of its threads has ended
+  });
+  await using _ = await one('readyThenGone', '', { restart: 'temporary', log: noting(ups) });
+  assert.is(ups.length, 1);
 });
 
 test.run();
