@@ -37,13 +37,15 @@ export function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise
 
 /**
  * Runs `task`, and aborts the controller that it is given as soon as the caller's signal aborts, or after `timeout` ms for
- * the reason that `late` gives. Settles as `task` does, which looks at the controller's signal itself.
+ * the reason that `late` gives. Settles as `task` does, which looks at the controller's signal itself. Where the signal has
+ * aborted, it rejects with its reason, and `task` is not run.
  */
 export async function withDeadline<T>(
   { signal, timeout }: { readonly signal?: AbortSignal | undefined; readonly timeout?: number | undefined },
   late: () => Error,
   task: (ending: AbortController) => Promise<T>,
 ): Promise<T> {
+  signal?.throwIfAborted();
   const ending = new AbortController();
   const aborted = (): void => ending.abort(signal?.reason);
   const timer = timeout === undefined ? undefined : setTimeout(() => ending.abort(late()), timeout);

@@ -141,7 +141,6 @@ export class FleetPool<Contract = unknown> implements AsyncDisposable {
       );
     const { signal: closed } = this.#ending;
     const ended = signal === undefined ? closed : AbortSignal.any([closed, signal]);
-    ended.throwIfAborted();
     await withDeadline({ timeout, signal: ended }, late, (ending) => this.#fleet.known(ending.signal));
     this.#isReady = true;
     const left = timeout - (performance.now() - began);

@@ -68,7 +68,6 @@ export class Windows {
   ): Promise<T> {
     this.refuseInside('another window');
     if (this.#closed) throw this.#closed;
-    options.signal?.throwIfAborted();
     let delay = 'another window of the pool was still open';
     const waiting = (signal: AbortSignal): Promise<unknown> => {
       delay = 'its wait was not over';
