@@ -186,6 +186,9 @@ export function checkConnection(nc: NatsConnection): void {
       'a connection without noEcho: members and callers of one process would not hear each other',
       'one with it',
     );
-  if (nc.isClosed() || nc.isDraining())
-    throw new BallermannError('ERR_DISCONNECTED', 'the connection to NATS is closed');
+  if (nc.isClosed() || nc.isDraining()) throw closedConnection();
+}
+
+export function closedConnection(): BallermannError {
+  return new BallermannError('ERR_DISCONNECTED', 'the connection to NATS is closed');
 }

@@ -11,7 +11,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { unlessAborted } from '../aborts.js';
 import { BallermannError } from '../errors.js';
 import { type FleetBucket, within } from './buckets.js';
-import { publish } from './connection.js';
+import { closedConnection, publish } from './connection.js';
+import type { Fleet } from './fleet-members.js';
 import { poolToken, windowSubject } from './keys.js';
 import { Wake } from './wake.js';
 import { LEASE, type WindowData, type WindowNews, type WindowWord, windowIn } from './window-news.js';
@@ -49,7 +50,7 @@ export class WindowKey {
 
   constructor(
     nc: NatsConnection,
-    { bucket, news }: { readonly bucket: FleetBucket; readonly news: WindowNews },
+    { bucket, news }: Fleet['windows'],
     pool: string,
     lease: number,
     lost: (error: BallermannError) => void,
@@ -81,7 +82,7 @@ export class WindowKey {
         signal.throwIfAborted();
         if (this.#nc.isClosed()) throw closedConnection();
         try {
-          const entry = await within(this.#bucket.get(poolToken(this.#pool)), this.#lease / RENEWALS);
+          const entry = await this.#read();
           waitsFor('another window of the pool was still open');
           const now = performance.now();
           const revision = entry?.revision ?? 0;
@@ -156,6 +157,10 @@ export class WindowKey {
     return !this.#over;
   }
 
+  #read(): ReturnType<FleetBucket['get']> {
+    return within(this.#bucket.get(poolToken(this.#pool)), this.#lease / RENEWALS);
+  }
+
   #put(previous: number): Promise<number> {
     const data: WindowData = { id: this.id, lease: this.#lease };
     const timeout = this.#lease / RENEWALS / 2;
@@ -198,7 +203,7 @@ export class WindowKey {
 
   /** The key's revision; undefined where it is not ours (any more). */
   async #ownRevision(): Promise<number | undefined> {
-    const entry = await within(this.#bucket.get(poolToken(this.#pool)), this.#lease / RENEWALS);
+    const entry = await this.#read();
     if (entry?.operation !== 'PUT') return undefined;
     return windowIn(entry.value)?.id === this.id ? entry.revision : undefined;
   }
@@ -225,8 +230,4 @@ export class WindowKey {
   #say(word: WindowWord): void {
     publish(this.#nc, windowSubject(this.#pool), JSON.stringify(word));
   }
-}
-
-function closedConnection(): BallermannError {
-  return new BallermannError('ERR_DISCONNECTED', 'the connection to NATS is closed');
 }
