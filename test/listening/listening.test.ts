@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import cluster, { type Address, type Worker } from 'node:cluster';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, stat } from 'node:fs';
+import { existsSync } from 'node:fs';
 import net, { connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,10 +12,8 @@ import { inspect } from 'node:util';
 import { cast, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { LISTEN } from '#src/channel/listening.js';
 import { listenError } from '#src/replica/servers/listen-error.js';
 import { places } from '#src/replica/servers/places.js';
-import { busyUntil } from '../support/blocking.js';
 import { stopped } from '../support/failing.js';
 import { pidAt, upPids } from '../support/gate.js';
 import { downOf, fixture, killed, next, until } from '../support/helpers.js';
@@ -96,22 +94,6 @@ test('a plain http server becomes ready by listening, and cluster tells where', 
   const response = await fetch(`http://${HOST}:${port}`);
   assert.ok(upPids(supervisor).includes(Number(response.headers.get('served-by'))));
   assert.is(await response.text(), 'begins ends');
-});
-
-test('a primary that is busy while a replica begins to listen hears of the place before it is ready', async () => {
-  using folder = new Folder();
-  const listens = folder.at('listens');
-  const order: string[] = [];
-  cluster.once('fork', (worker) => {
-    worker.once('listening', () => order.push('listening'));
-    worker.process.on('internalMessage', ({ act }) => {
-      if (act === LISTEN) setImmediate(() => stat('.', () => busyUntil(listens))); // it has its answer; and after a poll
-    });
-  });
-  const exec = fixture('lifecycle/listens.mjs');
-  await using _ = await supervise({ exec, replicas: 1, env: { LISTENS: listens } });
-  order.push('ready');
-  assert.equal(order, ['listening', 'ready']);
 });
 
 test('port 0 is the same port in all replicas, and another one for another server', async () => {

@@ -3,10 +3,12 @@
 import cluster, { type Worker } from 'node:cluster';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
+import { stat } from 'node:fs';
 import net, { createServer } from 'node:net';
 import { type Supervisor, type SupervisorOptions, supervise } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { LISTEN } from '#src/channel/listening.js';
 import { busyUntil } from '../support/blocking.js';
 import { fixture, rejects, until } from '../support/helpers.js';
 import { Folder, statesOf } from '../support/processes.js';
@@ -97,6 +99,21 @@ test('who does not get ready is told what was waited for', async () => {
   });
 });
 
+test('a primary that is busy while a replica begins to listen hears of the place before it is ready', async () => {
+  using folder = new Folder();
+  const listens = folder.at('listens');
+  const order: string[] = [];
+  cluster.once('fork', (worker) => {
+    worker.once('listening', () => order.push('listening'));
+    worker.process.on('internalMessage', ({ act }) => {
+      if (act === LISTEN) setImmediate(() => stat('.', () => busyUntil(listens))); // it has its answer; and after a poll
+    });
+  });
+  await using _ = await one('listensThenFile', listens);
+  order.push('ready');
+  assert.equal(order, ['listening', 'ready']);
+});
+
 /** As soon as the next replica's process runs, and before the primary has read anything else of it. */
 function whenOnline(act: (pid: number) => void): void {
   cluster.once('fork', (worker) =>
@@ -112,7 +129,7 @@ test('who is ready in time is up, though the primary comes to read it when the t
     busyUntil(folder.at('ready'));
     while (performance.now() < end);
   });
-  await using supervisor = await one('readyThen', folder.at('ready'), { readyTimeout });
+  await using supervisor = await one('readyThenFile', folder.at('ready'), { readyTimeout });
   assert.is(supervisor.children()[0]?.state, 'up');
 });
 
