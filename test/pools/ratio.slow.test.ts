@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isBelowRatio } from '#src/primary/pools/ratio.js';
-import { downOf, fixture, killed, next, start, tally, times, until } from '../support/helpers.js';
+import { downOf, fixture, killed, next, rejects, start, tally, times, until } from '../support/helpers.js';
 import { Folder } from '../support/processes.js';
 
 /** Kills the replica and waits for its replacement to be up. @returns the new pid. */
@@ -150,7 +150,8 @@ test('resize down keeps the lowest numbers: one that is just being restarted is 
 async function gated(replicas: number) {
   const folder = mkdtempSync(join(tmpdir(), 'ballermann-test-'));
   const file = join(folder, 'gate');
-  const gate = (word: 'open' | 'wait' | 'fail') => writeFileSync(file, word);
+  const gate = (word: 'open' | 'wait' | 'fail', index?: number) =>
+    writeFileSync(index === undefined ? file : `${file}-${index}`, word);
   gate('open');
   const supervisor = await supervise({
     exec: fixture('rotation/late.mjs'),
@@ -189,6 +190,53 @@ test('resize down keeps the one that is up where a lower number does not get rea
     [{ id: 1, pid: second }],
   );
   assert.equal(pool.pids(), [second]);
+});
+
+test('a resize to more that fails keeps as many as before: a new one that is up where an older one does not get ready', async () => {
+  await using cluster = await gated(1);
+  const { supervisor, gate } = cluster;
+  const pool = await balance(supervisor, 'grown');
+  const [first] = pool.pids() as [number];
+  gate('wait', 2);
+  const up = next<[UpEvent]>(supervisor, 'up');
+  const resized = rejects(supervisor.resize(3), 'ERR_START_FAILED');
+  const [{ pid: second }] = await up;
+  gate('fail', 0);
+  await killed(supervisor, first);
+  await until(() => pool.pids()[0] === second, 'the pool has the only one that is up');
+  let disconnected = false;
+  pool.on('disconnect', () => {
+    disconnected = true;
+  });
+  gate('fail', 2);
+  await resized;
+  assert.equal(
+    supervisor.children().map(({ id, pid }) => ({ id, pid })),
+    [{ id: 1, pid: second }],
+  );
+  assert.equal(pool.pids(), [second]);
+  assert.is(await pool.call(1), 1);
+  assert.not(disconnected);
+});
+
+test('a resize to more that fails waits for an older one that is just being restarted, and stops all new ones', async () => {
+  await using cluster = await gated(2);
+  const { supervisor, gate } = cluster;
+  const pool = await balance(supervisor, 'grown', 0.1);
+  const [first, second] = pool.pids() as [number, number];
+  gate('wait', 3);
+  const up = next<[UpEvent]>(supervisor, 'up');
+  const resized = rejects(supervisor.resize(4), 'ERR_START_FAILED');
+  await up;
+  gate('wait', 0);
+  await killed(supervisor, first);
+  gate('fail', 3);
+  await until(() => supervisor.children().length === 3, 'the failed one is gone');
+  gate('open', 0);
+  await resized;
+  const states = supervisor.children().map(({ id, state }) => `${id} ${state}`);
+  assert.equal(states, ['0 up', '1 up']);
+  assert.is(supervisor.children()[1]?.pid, second);
 });
 
 test('a refresh is complete when the replicas that were being started are up', async () => {

@@ -131,8 +131,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
    * first and finish what they run. New replicas get the lowest free numbers, and those with the highest numbers go. If a
    * lower one is just being restarted, the resize waits for it, and stops it instead if it does not get ready. Resizes and
    * reloads run one after another, in the order of the calls.
-   * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_SEGMENT_FULL, ERR_CLOSED, ERR_START_FAILED (the
-   * new replicas are stopped then, and the others stay).
+   * @throws TypeError, RangeError for a wrong argument. BallermannError: ERR_SEGMENT_FULL, ERR_CLOSED, ERR_START_FAILED: as
+   * many stay as before then. The new ones are stopped, but for those that are up while older ones have died and do not
+   * get ready.
    */
   async resize(replicas: number): Promise<void> {
     const { maxReplicas } = ownSegment().segment.addon.layout;
@@ -277,17 +278,17 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     if (this.#ended) throw this.#ended;
     const current = this.#children.staying();
     if (count > current.length) await this.#grow(count - current.length);
-    else if (count < current.length) await this.#shrink(count, current.slice(0, count));
+    else if (count < current.length) await this.#shrink(current.slice(0, count), 'resize');
     this.#tell((observer) => observer.renewed?.());
   }
 
-  /** @param lowest those that stay, if they are up or get ready now. */
-  async #shrink(count: number, lowest: readonly Child[]): Promise<void> {
+  /** @param kept they stay if they are up or get ready now; else as many others do that are up. */
+  async #shrink(kept: readonly Child[], reason: string): Promise<void> {
     await Promise.all(
-      lowest.filter(({ isComing, isPutOff }) => isComing && !isPutOff).map(({ attempt }) => attempt.ended),
+      kept.filter(({ isComing, isPutOff }) => isComing && !isPutOff).map(({ attempt }) => attempt.ended),
     );
     if (this.#ended) throw this.#ended;
-    await this.#retire(inOrderOfStay(this.#children.staying()).slice(count), 'resize');
+    await this.#retire(inOrderOfStay(this.#children.staying()).slice(kept.length), reason);
   }
 
   async #grow(count: number): Promise<void> {
@@ -298,11 +299,19 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     try {
       await Promise.all(added.map((child) => child.started()));
     } catch (failure) {
-      await this.#retire(added, 'start failed');
+      await this.#takeBack(added, 'start failed');
       await ownSignal(failure);
       throw failure;
     }
     if (this.#ended) throw this.#ended;
+  }
+
+  /** As many stay as before. Who is up stays in the place of an older one that has died meanwhile and does not get ready. */
+  async #takeBack(added: readonly Child[], reason: string): Promise<void> {
+    const older = this.#children.staying().filter((child) => !added.includes(child));
+    const notUp = added.filter(({ state }) => state !== 'up');
+    await Promise.all([this.#retire(notUp, reason), this.#shrink(older, reason)]);
+    if (added.some(({ retired }) => !retired)) this.#tell((observer) => observer.renewed?.());
   }
 
   /** For those who replace replicas. */
