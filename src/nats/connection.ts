@@ -18,6 +18,7 @@ interface Watched {
   connected: boolean;
   readonly reconnected: Set<() => void>;
   readonly forbidden: Set<ForbiddenListener>;
+  readonly closed: Set<() => void>;
 }
 
 /** @param subject to which this client may not publish. @param error for whoever has needed it. */
@@ -40,19 +41,35 @@ export function onForbidden(nc: NatsConnection, listener: ForbiddenListener): ()
   return listen(watch(nc).forbidden, listener);
 }
 
+/**
+ * Has `listener` called when the connection is closed for good. It must not throw. A connection may live for months, and its
+ * own closed() would hold whatever waits for it as long.
+ * @returns what takes it back.
+ */
+export function onClosed(nc: NatsConnection, listener: () => void): () => void {
+  if (!nc.isClosed()) return listen(watch(nc).closed, listener);
+  queueMicrotask(listener);
+  return () => {};
+}
+
 function listen<Listener>(listeners: Set<Listener>, listener: Listener): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
 function watch(nc: NatsConnection): Watched {
-  let state = watched.get(nc);
-  if (state === undefined) {
-    state = { connected: true, reconnected: new Set(), forbidden: new Set() };
-    watched.set(nc, state);
-    void follow(nc, state);
-  }
+  const known = watched.get(nc);
+  if (known !== undefined) return known;
+  const state: Watched = { connected: true, reconnected: new Set(), forbidden: new Set(), closed: new Set() };
+  watched.set(nc, state);
+  void follow(nc, state);
+  void nc.closed().then(() => over(state));
   return state;
+}
+
+function over({ closed }: Watched): void {
+  for (const listener of closed) listener();
+  closed.clear();
 }
 
 async function follow(nc: NatsConnection, state: Watched): Promise<void> {

@@ -6,7 +6,15 @@ import { badRange } from '../arguments.js';
 import { BallermannError } from '../errors.js';
 import type { CheckedCallOptions } from '../options.js';
 import type { TraceCarrier } from '../tracing.js';
-import { inboxOf, isConnected, onForbidden, publish, subscribe, unsubscribe } from './connection.js';
+import {
+  inboxOf,
+  isConnected,
+  onClosed,
+  onForbidden,
+  publish,
+  subscribe,
+  unsubscribe,
+} from './connection.js';
 import type { FleetView } from './fleet-members.js';
 import { LostCalls, Try } from './lost-calls.js';
 import { HEARTBEAT } from './presence.js';
@@ -81,6 +89,7 @@ export class FleetCalls {
   #lookAt = 0;
   readonly #lostCalls: LostCalls<Sent>;
   readonly #offForbidden: () => void;
+  readonly #offClosed: () => void;
   #closed: BallermannError | undefined;
 
   /** Loses no time over each call: one subscription takes the answers of all, in the order in which members gave them. */
@@ -95,7 +104,7 @@ export class FleetCalls {
     this.#offForbidden = onForbidden(nc, (subject, error) => this.#forbid(subject, error));
     const tries = (): Sent[] => [...this.#tries.values()];
     this.#lostCalls = new LostCalls(nc, pool, view, this.#inbox, tries, (sent) => this.#lose(sent));
-    void nc.closed().then(() => this.close(disconnected(pool, 'the connection to NATS is closed')));
+    this.#offClosed = onClosed(nc, () => this.close(disconnected(pool, 'the connection to NATS is closed')));
   }
 
   /** @throws TypeError, RangeError for what cannot travel. */
@@ -165,6 +174,7 @@ export class FleetCalls {
     }
     this.#lostCalls.close();
     this.#offForbidden();
+    this.#offClosed();
     unsubscribe(this.#subscription);
   }
 

@@ -5,7 +5,7 @@ import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { unlessAborted } from '../aborts.js';
 import type { BallermannError } from '../errors.js';
 import { FleetBucket, isUnanswered, keySubject, unreachable, within } from './buckets.js';
-import { isConnected, onReconnect, subscribe, unsubscribe } from './connection.js';
+import { isConnected, onClosed, onReconnect, subscribe, unsubscribe } from './connection.js';
 import { MEMBERS, memberKey, WINDOWS } from './keys.js';
 import { HEARTBEAT, heartbeatIn, LAPSE, type MemberState } from './presence.js';
 import { LEASE, WindowNews } from './window-news.js';
@@ -64,6 +64,7 @@ export class Fleet implements FleetView {
   readonly #lease: number;
   readonly #subscription: Subscription;
   readonly #offReconnect: () => void;
+  readonly #offClosed: () => void;
   readonly #gone = new Set<(id: string) => void>();
   readonly #seen = new Map<string, Seen>();
   /** Those in #seen, in order: calls ask for them often. Undefined after a change. */
@@ -97,7 +98,7 @@ export class Fleet implements FleetView {
     );
     this.#offReconnect = onReconnect(nc, () => this.#reconnected());
     this.ready.catch(() => {}); // whoever asks learns it
-    void nc.closed().then(() => this.close()); // its timers would keep the process alive
+    this.#offClosed = onClosed(nc, () => this.close()); // its timers would keep the process alive
   }
 
   get ready(): Promise<void> {
@@ -175,6 +176,7 @@ export class Fleet implements FleetView {
   close(): void {
     this.#closed = true;
     this.#offReconnect();
+    this.#offClosed();
     unsubscribe(this.#subscription);
     clearTimeout(this.#timer);
     this.#news?.close();

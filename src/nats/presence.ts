@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { MAX_TIMER } from '../arguments.js';
 import { FleetBucket, unreachable, within } from './buckets.js';
-import { onReconnect } from './connection.js';
+import { onClosed, onReconnect } from './connection.js';
 import { MEMBERS, memberKey } from './keys.js';
 import { objectIn } from './wire.js';
 
@@ -110,6 +110,7 @@ class Heart implements Presence {
   #timer: NodeJS.Timeout | undefined;
   #left = false;
   readonly #offReconnect: () => void;
+  readonly #offClosed: () => void;
 
   constructor(
     nc: NatsConnection,
@@ -125,7 +126,7 @@ class Heart implements Presence {
     this.#state = state;
     this.#heartbeat = heartbeat;
     this.#offReconnect = onReconnect(nc, () => this.#beat());
-    void nc.closed().then(() => this.#stop());
+    this.#offClosed = onClosed(nc, () => this.#stop());
   }
 
   get isCurrent(): boolean {
@@ -164,6 +165,7 @@ class Heart implements Presence {
   #stop(): void {
     this.#left = true;
     this.#offReconnect();
+    this.#offClosed();
     clearTimeout(this.#timer);
   }
 

@@ -9,7 +9,7 @@ import type { Balancer } from '../primary/pools/balancer.js';
 import type { Caller, Message } from '../primary/replicas/message.js';
 import { send } from '../primary/replicas/messaging.js';
 import { within } from './buckets.js';
-import { publish, subscribe, unsubscribe } from './connection.js';
+import { onClosed, publish, subscribe, unsubscribe } from './connection.js';
 import type { MemberState } from './presence.js';
 import { askSubject, callSubject, cancelSubject, memberSubject, QUEUE } from './subjects.js';
 import { type CallMeta, callMeta, decode, encode, errorMessage, objectIn } from './wire.js';
@@ -108,7 +108,9 @@ export class Serving {
     this.#leaving = true;
     // A drained subscription hears what is on its way, and no more. Whether handlers are done is not its matter.
     await this.#settle(Promise.all(this.#calls.map((subscription) => subscription.drain())));
-    if (this.#unfinished.size > 0) await Promise.race([this.#idle.promise, this.#nc.closed()]);
+    const stop = onClosed(this.#nc, this.#idle.resolve);
+    if (this.#unfinished.size > 0) await this.#idle.promise;
+    stop();
     await this.#settle(this.#nc.isClosed() ? Promise.resolve() : this.#nc.flush());
     for (const one of this.#others) unsubscribe(one);
   }
