@@ -1,6 +1,6 @@
 /** The whole terminal, drawn again and again until somebody leaves it; then it is as it was before. */
 
-import { deferred } from '../deferred.js';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ignoreClosedOutput } from '../output.js';
 import type { Terminal } from './command.js';
 
@@ -17,12 +17,10 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 export class Screen implements Disposable {
   readonly #terminal: Terminal;
-  readonly #left = deferred();
-  #hasLeft = false;
+  readonly #left = new AbortController();
   #isGone = false;
   readonly #leave = (): void => {
-    this.#hasLeft = true;
-    this.#left.resolve();
+    this.#left.abort();
   };
   readonly #onHangUp = (): void => {
     this.#isGone = true;
@@ -51,13 +49,9 @@ export class Screen implements Disposable {
 
   /** Resolves when somebody has left, with true, or after `ms`. */
   async left(ms: number): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined;
-    const passed = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms);
-    });
-    await Promise.race([this.#left.promise, passed]);
-    clearTimeout(timer);
-    return this.#hasLeft;
+    const { signal } = this.#left;
+    await sleep(ms, undefined, { signal }).catch(() => {}); // left
+    return signal.aborted;
   }
 
   [Symbol.dispose](): void {
