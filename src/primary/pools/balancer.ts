@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { badType, checkFunction, checkMilliseconds, checkOptions, checkSignal } from '../../arguments.js';
 import type { MessageOf, ReplyOf } from '../../contract.js';
+import { deferred } from '../../deferred.js';
 import { BallermannError, poolRefusal, type Refusal } from '../../errors.js';
 import { Ring } from '../../memory/ring.js';
 import { Rotation } from '../../memory/rotation.js';
@@ -407,8 +408,13 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
 
 /** A replica that dies meanwhile counts as waited for. */
 async function waitFor(replica: ReplicaProcess, wait: (pid: number) => unknown): Promise<void> {
-  const waited = (async () => wait(replica.pid))().catch((error: unknown) => {
+  const died = deferred();
+  const stop = replica.onDeath(died.resolve);
+  try {
+    await Promise.race([wait(replica.pid), died.promise]);
+  } catch (error) {
     if (replica.state !== 'dead') throw error;
-  });
-  await Promise.race([waited, replica.dead]);
+  } finally {
+    stop();
+  }
 }

@@ -109,7 +109,7 @@ export class ReplicaProcess {
   /** What it had counted when it ended. */
   #lastTotals: Totals | undefined;
   #hasDropped = false;
-  readonly #death = deferred<ExitInfo>();
+  readonly #onDeath = new Set<() => void>();
   /** Of the process, and of every message that it had: settled or redirected. Or it is stuck. */
   readonly #end = deferred();
 
@@ -171,14 +171,20 @@ export class ReplicaProcess {
     return this.#state !== 'dead';
   }
 
-  /** Resolves as soon as the process is seen gone. Never rejects. */
-  get dead(): Promise<ExitInfo> {
-    return this.#death.promise;
-  }
-
   /** How it ended; undefined while it has not. */
   get exit(): ExitInfo | undefined {
     return this.#exit;
+  }
+
+  /**
+   * Has `listener` called when the process is seen gone: at once if it is. It must not throw. A replica may live for months,
+   * and what it has to call it holds for as long.
+   * @returns what takes it back.
+   */
+  onDeath(listener: () => void): () => void {
+    if (this.#exit === undefined) this.#onDeath.add(listener);
+    else listener();
+    return () => this.#onDeath.delete(listener);
   }
 
   /** Open windows over the supervisor: the replica's servers begin no request while there is one. */
@@ -307,7 +313,7 @@ export class ReplicaProcess {
       this.killed = true;
       this.kill();
     }, grace);
-    void this.dead.then(() => clearTimeout(timer));
+    this.onDeath(() => clearTimeout(timer));
   }
 
   /** Through the same handle as `kill`. */
@@ -325,7 +331,7 @@ export class ReplicaProcess {
     if (this.#worker.process.kill('SIGKILL')) return;
     this.#lifeline.cut();
     const timer = setTimeout(() => this.#stuck(), OWN_END);
-    void this.dead.then(() => clearTimeout(timer));
+    this.onDeath(() => clearTimeout(timer));
   }
 
   /** The primary's own end does not wait for it. */
@@ -406,10 +412,11 @@ export class ReplicaProcess {
     const { taken } = this.#slot;
     this.#lastTotals = this.totals;
     this.#slot.clear();
-    this.#death.resolve(exit);
     this.#owner.exited(this, exit);
     this.#channel.close();
     this.inFlight.settleAll(exit, taken);
+    for (const listener of this.#onDeath) listener();
+    this.#onDeath.clear();
     this.#end.resolve();
   }
 
@@ -417,6 +424,6 @@ export class ReplicaProcess {
     if (this.#exit !== undefined) return;
     if (this.#state !== 'starting') return this.#owner.leaving(this, 'disconnect');
     const timer = setTimeout(() => this.kill(), WITHOUT_CHANNEL); // mostly exits itself
-    void this.dead.then(() => clearTimeout(timer));
+    this.onDeath(() => clearTimeout(timer));
   }
 }

@@ -76,7 +76,7 @@ async function replaceEach(
 ): Promise<void> {
   const failed = new AbortController();
   const waiting = crew.staying();
-  const fresh: ReplicaProcess[] = [];
+  const fresh = new Map<ReplicaProcess, () => void>(); // each with what stops the watch for its death
 
   const replaceInTurn = async (): Promise<void> => {
     try {
@@ -84,8 +84,10 @@ async function replaceEach(
         if (failed.signal.aborted) return;
         if (!crew.staying().includes(child)) continue; // gone for good meanwhile, as temporary ones go
         const replica = await replaceOne(child, failed.signal);
-        fresh.push(replica);
-        void replica.dead.then(() => failed.abort(fallen(replica)));
+        fresh.set(
+          replica,
+          replica.onDeath(() => failed.abort(fallen(replica))),
+        );
       }
     } catch (error) {
       failed.abort(error);
@@ -93,8 +95,9 @@ async function replaceEach(
   };
   const turns = Math.min(atATime, waiting.length);
   await Promise.all(Array.from({ length: turns }, replaceInTurn));
+  for (const stop of fresh.values()) stop();
   failed.signal.throwIfAborted();
-  for (const replica of fresh) if (replica.state !== 'up') throw fallen(replica); // it was told to go
+  for (const replica of fresh.keys()) if (replica.state !== 'up') throw fallen(replica); // it was told to go
 }
 
 function fallen({ pid, exit }: ReplicaProcess): BallermannError {
