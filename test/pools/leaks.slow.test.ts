@@ -89,7 +89,7 @@ test('a replica that died is forgotten, though one lives that the same reload ha
     await turn();
     return workers.filter((worker) => worker.deref() !== undefined).length;
   };
-  await until(async () => (await reachable()) <= 1, 'the dead to be forgotten'); // Node holds the last one at times
+  await until(async () => (await reachable()) === 0, 'the dead to be forgotten');
 });
 
 test.run();
