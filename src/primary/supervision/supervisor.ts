@@ -299,7 +299,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
     try {
       await Promise.all(added.map((child) => child.started()));
     } catch (failure) {
-      await this.#takeBack(added, 'start failed');
+      await this.#takeBack(added);
       await ownSignal(failure);
       throw failure;
     }
@@ -307,9 +307,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> implements AsyncD
   }
 
   /** As many stay as before. Who is up stays in the place of an older one that has died meanwhile and does not get ready. */
-  async #takeBack(added: readonly Child[], reason: string): Promise<void> {
+  async #takeBack(added: readonly Child[]): Promise<void> {
     const older = this.#children.staying().filter((child) => !added.includes(child));
     const notUp = added.filter(({ state }) => state !== 'up');
+    const reason = 'start failed';
     await Promise.all([this.#retire(notUp, reason), this.#shrink(older, reason)]);
     if (added.some(({ retired }) => !retired)) this.#tell((observer) => observer.renewed?.());
   }
