@@ -24,7 +24,7 @@ const ROTATIONS = 1_000;
  */
 const HEAP_GROWTH = 2 * 2 ** 20;
 
-/** Workers of dead replicas that may be reachable: the last argument of an event of Node's. Of 32 storms none had one. */
+/** Workers of dead replicas that may be reachable: the last argument of an event of Node's. Of 60 storms none had one. */
 const LINGERING = 1;
 
 /** What the primary holds while nothing happens. */
