@@ -1,5 +1,6 @@
 /** What is done with a connection that lives for months leaves nothing behind in it. */
 
+import type { NatsConnection } from '@nats-io/transport-node';
 import { type Balancer, balance } from 'ballermann';
 import { type FleetPool, fleetPool, join } from 'ballermann/nats';
 import { suite } from 'uvu';
@@ -17,10 +18,8 @@ const LEAST = 2_000;
 
 const RUNS = 200;
 
-type Connection = Awaited<ReturnType<typeof client>>;
-
 interface Place {
-  readonly nc: Connection;
+  readonly nc: NatsConnection;
   readonly fleet: FleetPool;
   readonly other: Balancer;
 }

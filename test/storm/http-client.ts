@@ -6,7 +6,7 @@
 
 import { Agent, get, type IncomingHttpHeaders } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { quantile } from './figures.js';
+import { quantile } from '../support/figures.js';
 import type { Command, Failure, Latencies, Report, Settings } from './http.js';
 import { Random } from './random.js';
 import { now, overlaps } from './windows.js';

@@ -8,9 +8,9 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { median, slope } from '../support/figures.js';
 import { Checks, demand } from './checks.js';
 import { numbers, run } from './command.js';
-import { median, slope } from './figures.js';
 import {
   descriptors,
   type Inventory,

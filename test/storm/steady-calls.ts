@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Balancer } from 'ballermann';
-import { quantile } from './figures.js';
+import { quantile } from '../support/figures.js';
 import type { Latencies } from './http.js';
 
 /** ms that a handler runs. */

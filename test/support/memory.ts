@@ -3,6 +3,7 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { median } from './figures.js';
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
@@ -39,7 +40,7 @@ export async function leftBy(
     if (round > 0) left.push((now - before) / runs);
     before = now;
   }
-  return left.sort((a, b) => a - b)[ROUNDS >> 1] as number;
+  return median(left);
 }
 
 /** What a look gives when looks do not become less any more: what one collection frees, or an answer that comes, may free others. */
