@@ -3,6 +3,7 @@
  * a direct get may be answered by a server that lags behind, and the windows depend on reads that see every earlier write.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Bucket,
   type KV,
@@ -10,10 +11,11 @@ import {
   type KvEntry,
   Kvm,
   type KvPutOptions,
+  type KvStatus,
 } from '@nats-io/kv';
 import { type NatsConnection, nanos } from '@nats-io/transport-node';
 import { BallermannError, toErrorData } from '../errors.js';
-import { forbidden } from './connection.js';
+import { forbidden, lossesOf } from './connection.js';
 
 /** Copies of a bucket, each on a server of its own. */
 const COPIES = 3;
@@ -21,19 +23,26 @@ const COPIES = 3;
 /** ms that one request to JetStream may take where nothing else limits it. */
 const REQUEST = 5_000;
 
-/** One of them. A server that comes back without its store has lost the bucket: whoever misses it makes it again. */
+/** ms between two looks at a bucket that another one is making. */
+const AGAIN = 10;
+
+/**
+ * One of them. A server that comes back without its store has lost the bucket: whoever misses it makes it again. A server before
+ * 2.9.15 crashes when it is asked for what is in a stream that it is just making. So nothing is read before the bucket is known
+ * to be whole: by whoever opens or makes it, and again after each loss of the connection.
+ */
 export class FleetBucket {
   readonly #nc: NatsConnection;
   readonly #name: string;
   readonly #ttl: number;
-  #kv: KV;
-  #making: Promise<KV> | undefined;
+  #found: Found;
+  #making: Promise<Found> | undefined;
 
-  private constructor(nc: NatsConnection, name: string, ttl: number, kv: KV) {
+  private constructor(nc: NatsConnection, name: string, ttl: number, found: Found) {
     this.#nc = nc;
     this.#name = name;
     this.#ttl = ttl;
-    this.#kv = kv;
+    this.#found = found;
   }
 
   /**
@@ -46,7 +55,7 @@ export class FleetBucket {
   }
 
   get(key: string): Promise<KvEntry | null> {
-    return this.#with((kv) => kv.get(key));
+    return this.#read((kv) => kv.get(key));
   }
 
   /** @returns the revision. */
@@ -60,7 +69,7 @@ export class FleetBucket {
 
   /** The live entries whose keys fit the pattern, by one look at the stream's subjects and a read of each. */
   entries(pattern: string): Promise<KvEntry[]> {
-    return this.#with(async (kv) => {
+    return this.#read(async (kv) => {
       const { jsm, stream, bucket } = kv as Bucket;
       const prefix = keySubject(bucket, '');
       const { state } = await jsm.streams.info(stream, { subjects_filter: keySubject(bucket, pattern) });
@@ -70,14 +79,25 @@ export class FleetBucket {
     });
   }
 
+  #read<T>(task: (kv: KV) => Promise<T>): Promise<T> {
+    return this.#with(async (kv) => {
+      const losses = lossesOf(this.#nc);
+      if (losses !== this.#found.losses) {
+        await whole(kv);
+        this.#found = { kv, losses };
+      }
+      return task(kv);
+    });
+  }
+
   /** It never waits for the bucket to be made again by another: what is put is heard even where nothing stores it. */
   async #with<T>(task: (kv: KV) => Promise<T>): Promise<T> {
     try {
-      return await task(this.#kv);
+      return await task(this.#found.kv);
     } catch (error) {
       if (!isGone(error)) throw error;
       await this.#make();
-      return task(this.#kv);
+      return task(this.#found.kv);
     }
   }
 
@@ -85,23 +105,40 @@ export class FleetBucket {
     this.#making ??= opened(this.#nc, this.#name, this.#ttl).finally(() => {
       this.#making = undefined;
     });
-    this.#kv = await this.#making;
+    this.#found = await this.#making;
   }
 }
 
-async function opened(nc: NatsConnection, name: string, ttl: number): Promise<KV> {
+/** The bucket when it was last known to be whole. */
+interface Found {
+  readonly kv: KV;
+  /** How often the connection had been lost by then. */
+  readonly losses: number;
+}
+
+async function opened(nc: NatsConnection, name: string, ttl: number): Promise<Found> {
   try {
+    const losses = lossesOf(nc);
     const kv = await created(nc, name, ttl).catch(() => created(nc, name, ttl)); // another may have made it meanwhile
-    const { ttl: existing, replicas, streamInfo } = await kv.status();
+    const { ttl: existing, replicas, streamInfo } = await whole(kv);
     const { jsm, stream } = kv as Bucket;
     if (existing !== 0 && existing < ttl) await jsm.streams.update(stream, { max_age: nanos(ttl) });
     // The cluster may not have been complete when it was made. Where it has not so many servers, one copy has to do. A server that is
     // in no cluster takes the number, and after a restart refuses its own bucket for it (2.9.10): such a one is not asked.
     if (replicas < COPIES && streamInfo.cluster !== undefined)
       await jsm.streams.update(stream, { num_replicas: COPIES }).catch(() => {});
-    return kv;
+    return { kv, losses };
   } catch (cause) {
     throw unreachable(`the bucket '${name}' cannot be opened`, cause);
+  }
+}
+
+/** Resolves once the server has made the bucket. It knows the time of that from then on; before, it tells the zero of its clock. */
+async function whole(kv: KV): Promise<KvStatus> {
+  for (;;) {
+    const status = await kv.status();
+    if (Date.parse(status.streamInfo.created) > 0) return status;
+    await sleep(AGAIN);
   }
 }
 

@@ -16,6 +16,7 @@ import { BallermannError } from '../errors.js';
 
 interface Watched {
   connected: boolean;
+  losses: number;
   readonly reconnected: Set<() => void>;
   readonly forbidden: Set<ForbiddenListener>;
   readonly closed: Set<() => void>;
@@ -29,6 +30,11 @@ const watched = new WeakMap<NatsConnection, Watched>();
 /** Whether the client has the server at this moment, as far as it has noticed. */
 export function isConnected(nc: NatsConnection): boolean {
   return !nc.isClosed() && watch(nc).connected;
+}
+
+/** How often it has been lost so far. What is known of the server from before may not hold: it may have lost its store. */
+export function lossesOf(nc: NatsConnection): number {
+  return watch(nc).losses;
 }
 
 /** Has `listener` called each time that the connection is there again. It must not throw. @returns what takes it back. */
@@ -60,7 +66,13 @@ function listen<Listener>(listeners: Set<Listener>, listener: Listener): () => v
 function watch(nc: NatsConnection): Watched {
   const known = watched.get(nc);
   if (known !== undefined) return known;
-  const state: Watched = { connected: true, reconnected: new Set(), forbidden: new Set(), closed: new Set() };
+  const state: Watched = {
+    connected: true,
+    losses: 0,
+    reconnected: new Set(),
+    forbidden: new Set(),
+    closed: new Set(),
+  };
   watched.set(nc, state);
   void follow(nc, state);
   void nc.closed().then(() => over(state));
@@ -77,6 +89,7 @@ async function follow(nc: NatsConnection, state: Watched): Promise<void> {
     switch (status.type) {
       case 'disconnect':
         state.connected = false;
+        state.losses++;
         break;
       case 'reconnect':
         state.connected = true;
