@@ -8,7 +8,7 @@ import { connect } from '@nats-io/transport-node';
 import { balance, supervise } from 'ballermann';
 import { join } from 'ballermann/nats';
 
-const nc = await connect({ servers: process.env.NATS_URL, maxReconnectAttempts: -1 });
+const nc = await connect({ servers: process.env.NATS_URL, maxReconnectAttempts: -1, timeout: 5_000 });
 const supervisor = await supervise({ exec: new URL('./worker.js', import.meta.url), replicas: 2 });
 const pool = await balance(supervisor, 'squares');
 await join(nc, pool); // SIGTERM ends it in order: what has begun is answered, the rest goes to other machines

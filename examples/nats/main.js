@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { connect } from '@nats-io/transport-node';
 import { fleetPool } from 'ballermann/nats';
 
-const nc = await connect({ servers: process.env.NATS_URL, maxReconnectAttempts: -1 });
+const nc = await connect({ servers: process.env.NATS_URL, maxReconnectAttempts: -1, timeout: 5_000 });
 const fleet = fleetPool(nc, 'squares');
 await fleet.ready; // rejects if the server has no JetStream
 const script = fileURLToPath(new URL('./machine.js', import.meta.url));

@@ -147,7 +147,13 @@ export class Fleet implements AsyncDisposable {
 }
 
 const fleetOptions: FleetPoolOptions = { lease: LEASE };
-const patient: ConnectionOptions = { maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 0 };
+/** The timeout is what the client loses where a server dies as it connects: by default as long as many of the calls here may take. */
+const patient: ConnectionOptions = {
+  maxReconnectAttempts: -1,
+  reconnectTimeWait: 50,
+  reconnectJitter: 0,
+  timeout: 5_000,
+};
 
 interface MachineOptions {
   readonly connection: ConnectionOptions;
