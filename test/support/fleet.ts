@@ -51,7 +51,8 @@ export function bedOf(it: Test): Bed {
 
 /** A connection that comes back soon. */
 export function client(server: Reachable, name = 'test'): Promise<NatsConnection> {
-  return connect({ servers: server.url, name, reconnectTimeWait: 20, maxReconnectAttempts: -1 });
+  const soon = { maxReconnectAttempts: -1, reconnectTimeWait: 20, reconnectJitter: 0 };
+  return connect({ servers: server.url, name, ...soon });
 }
 
 /** A machine of the fleet `name`, with a connection and a pool of its own. */
