@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WebSocket } from 'ws';
+import { stopped } from '../support/failing.js';
 import { Frames } from '../support/frames.js';
 import { watch } from '../support/gate.js';
 import { downOf, next, until } from '../support/helpers.js';
@@ -252,6 +253,36 @@ test('… and is ended when nothing comes on it', async () => {
   await until(() => client.received !== '', 'the SETTINGS of the server');
   await closed;
   assert.is((await down).signal, null);
+});
+
+test('a session whose client has sent much and gone before the replica reads it ends alone', async () => {
+  await using web = await Web.serve('http2');
+  using told = new Frames(web.port);
+  using client = new Frames(web.port);
+  client.acknowledges = false;
+  told.get(1, '/late');
+  client.get(1, '/late');
+  await web.diary.has('asked /late', 2);
+  const [pid] = web.pids() as [number];
+  const down = downOf(web.supervisor, pid);
+  const closed = later(web.supervisor.close());
+  await until(() => told.goaways.length === 1, 'the first GOAWAY');
+  await stopped(pid);
+  client.socket.cork();
+  client.acknowledge();
+  for (const stream of [3, 5, 7]) client.post(stream, '/');
+  await new Promise((sent) => {
+    client.socket.write('', sent);
+    client.socket.uncork();
+  });
+  client.socket.resetAndDestroy();
+  await next(client.socket, 'close');
+  process.kill(pid, 'SIGCONT');
+  web.folder.open('gate');
+  await closed;
+  const { code, signal } = await down;
+  assert.equal({ code, signal }, { code: 0, signal: null });
+  assert.equal(told.answered, [1]);
 });
 
 test('WebSockets of ws are told that the service restarts', async () => {

@@ -14,6 +14,7 @@ const ACK = 1;
 
 /** Fields of the static table (RFC 7541, appendix A); of two of them the name alone, with a literal value. */
 const METHOD_GET = 0x82;
+const METHOD_POST = 0x83;
 const SCHEME_HTTP = 0x86;
 const AUTHORITY = 0x01;
 const PATH = 0x04;
@@ -27,6 +28,8 @@ export class Frames implements Disposable {
   readonly answered: number[] = [];
   readonly #good = new Set<number>();
   ended = false;
+  /** Of the server's SETTINGS. */
+  acknowledges = true;
   #rest = Buffer.alloc(0);
 
   constructor(port: number, secret?: ConnectionOptions) {
@@ -45,8 +48,17 @@ export class Frames implements Disposable {
 
   /** @param stream odd, and higher than the one before. */
   get(stream: number, path: string): void {
-    const fields = [Buffer.of(METHOD_GET, SCHEME_HTTP), literal(AUTHORITY, 'localhost'), literal(PATH, path)];
-    this.#send(HEADERS, END_STREAM | END_HEADERS, stream, Buffer.concat(fields));
+    this.#send(HEADERS, END_STREAM | END_HEADERS, stream, head(METHOD_GET, path));
+  }
+
+  /** Sends a part of a body too, whose end does not come. */
+  post(stream: number, path: string): void {
+    this.#send(HEADERS, END_HEADERS, stream, head(METHOD_POST, path));
+    this.#send(DATA, 0, stream, Buffer.of(0));
+  }
+
+  acknowledge(): void {
+    this.#send(SETTINGS, ACK, 0);
   }
 
   /** Sends what is an error of the whole connection: data on no stream (RFC 9113, 6.1). */
@@ -58,7 +70,7 @@ export class Frames implements Disposable {
     this.socket.destroy();
   }
 
-  #send(type: number, flags: number, stream: number, payload = Buffer.alloc(0)): void {
+  #send(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): void {
     const head = Buffer.alloc(9);
     head.writeUIntBE(payload.length, 0, 3);
     head[3] = type;
@@ -83,12 +95,17 @@ export class Frames implements Disposable {
   }
 
   #take(type: number, flags: number, stream: number, payload: Buffer): void {
-    if (type === SETTINGS && flags !== ACK) this.#send(SETTINGS, ACK, 0);
+    if (type === SETTINGS && flags !== ACK && this.acknowledges) this.acknowledge();
     if (type === GOAWAY) this.goaways.push(payload.readUInt32BE(0));
     if (type === HEADERS && payload[0] === STATUS_200) this.#good.add(stream);
     const isAnswer = type === HEADERS || type === DATA;
     if (isAnswer && flags & END_STREAM && this.#good.has(stream)) this.answered.push(stream);
   }
+}
+
+function head(method: number, path: string): Buffer {
+  const fields = [Buffer.of(method, SCHEME_HTTP), literal(AUTHORITY, 'localhost'), literal(PATH, path)];
+  return Buffer.concat(fields);
 }
 
 function literal(name: number, value: string): Buffer {

@@ -159,8 +159,10 @@ export class Ending {
       this.refusesStreams = true;
       session.goaway();
     } else if (session.pendingSettingsAck) {
-      // SETTINGS must be the first frame, and Node may not have written it as yet (RFC 9113, 3.4).
-      session.once('localSettings', () => this.#notifyOfShutdown(session));
+      // SETTINGS must be the first frame, and Node may not have written it as yet (RFC 9113, 3.4). Node says that it is known
+      // while it reads a packet. A write that failed there would end the session with frames left to read, which Node 20 and
+      // 22 do not survive (nodejs/node#64850).
+      session.once('localSettings', () => setImmediate(() => this.#notifyOfShutdown(session)));
     } else {
       this.#notifyOfShutdown(session);
     }
