@@ -28,7 +28,7 @@ export class Frames implements Disposable {
   readonly answered: number[] = [];
   readonly #good = new Set<number>();
   ended = false;
-  /** Of the server's SETTINGS. */
+  /** Whether the server's SETTINGS are acknowledged at once. */
   acknowledges = true;
   #rest = Buffer.alloc(0);
 
@@ -48,12 +48,12 @@ export class Frames implements Disposable {
 
   /** @param stream odd, and higher than the one before. */
   get(stream: number, path: string): void {
-    this.#send(HEADERS, END_STREAM | END_HEADERS, stream, head(METHOD_GET, path));
+    this.#send(HEADERS, END_STREAM | END_HEADERS, stream, request(METHOD_GET, path));
   }
 
   /** Sends a part of a body too, whose end does not come. */
   post(stream: number, path: string): void {
-    this.#send(HEADERS, END_HEADERS, stream, head(METHOD_POST, path));
+    this.#send(HEADERS, END_HEADERS, stream, request(METHOD_POST, path));
     this.#send(DATA, 0, stream, Buffer.of(0));
   }
 
@@ -103,7 +103,7 @@ export class Frames implements Disposable {
   }
 }
 
-function head(method: number, path: string): Buffer {
+function request(method: number, path: string): Buffer {
   const fields = [Buffer.of(method, SCHEME_HTTP), literal(AUTHORITY, 'localhost'), literal(PATH, path)];
   return Buffer.concat(fields);
 }
