@@ -29,7 +29,7 @@ export interface FleetOptions {
 }
 
 /** What a replica has run; the times are of process.hrtime.bigint(). */
-export interface Entry {
+interface Entry {
   readonly at: bigint;
   /** The pid of the primary. */
   readonly primary: number;
