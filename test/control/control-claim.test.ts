@@ -113,12 +113,9 @@ test('of six that take a name at once, where a dead one has left its socket, one
 test('three that take a name and give it back, again and again: never do two have it', async () => {
   using folder = new RuntimeFolder();
   await using starters = new Starters(3);
-  const rounds = { rounds: 500, marker: folder.at('marker') };
-  const said = await starters.take<{ taken: number; both: number; others: string[] }>('web', rounds);
-  for (const { taken, both, others } of said) {
-    assert.ok(taken > 0);
-    assert.equal([both, others], [0, []]);
-  }
+  const again = { times: 200, marker: folder.at('marker') };
+  const said = await starters.take<{ both: number; others: string[] }>('web', again);
+  for (const { both, others } of said) assert.equal([both, others], [0, []]);
   assert.equal(readdirSync(folder.path), []);
 });
 
