@@ -102,7 +102,8 @@ export class Rotation {
   }
 
   #nextSlowly(): number {
-    if (this.#words[this.#keyWord] !== this.#key) this.#claim();
+    // The key of no table may be the ring's where somebody has written over it.
+    if (this.#words[this.#keyWord] !== this.#key || this.#count === 0) this.#claim();
     if (!this.#looksAtQueues) return at(this.#turns, this.#take());
     if (this.#leastQueue) {
       const index = this.#lessLoaded();

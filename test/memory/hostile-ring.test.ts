@@ -1,10 +1,10 @@
 /** A ring that says what its pool, which alone may change it, knows to be untrue. */
 
-import { type Balancer, balance, ping } from 'ballermann';
+import { type Balancer, balance, call, ping } from 'ballermann';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Segment } from '#src/memory/segment.js';
-import { attempt, gated, note, pidAt, Thread } from '../support/gate.js';
+import { attempt, gated, hold, note, pidAt, release, Thread } from '../support/gate.js';
 import { rejects, throws } from '../support/helpers.js';
 
 /** The segment, which this process writes to as any replica could, and the pool's ring in it. */
@@ -84,6 +84,40 @@ test('replicas and threads hand out no pid that process.kill would take for many
   }
   throws(() => pool.pid(), 'ERR_PROTOCOL');
   assert.ok(pool.pids().includes((await attempt(replica, 'pid', 'pool')).value as number));
+});
+
+test('a queue that is full by what others have written is looked at again', async () => {
+  await using supervisor = await gated();
+  await using thread = await Thread.start();
+  const { layout } = Segment.require().addon;
+  for (const selection of ['round-robin', 'least-queue'] as const) {
+    await using pool = await balance(supervisor, selection, { maxQueueLength: 2, selection });
+    const { segment, ring } = ringOf(pool);
+    // Before anything was handed out, a caller has no table yet, and the word may name just that one.
+    segment.words[segment.ringWord(ring, layout.ringWord)] = layout.noKey;
+    assert.is((await thread.attempt('pid', pool.name)).error?.code, 'ERR_PAUSED', 'as that word says');
+    throws(() => pool.pid(), 'ERR_PROTOCOL');
+    assert.ok(pool.pids().includes(pool.pid()));
+
+    const fill = () => {
+      for (let slot = 0; slot < layout.slotCount; slot++)
+        if (pool.pids().includes(segment.words[segment.slotWord(slot, layout.slotPid)] as number))
+          segment.words[segment.slotWord(slot, layout.slotUnfinished)] = 2 ** 31 - 1;
+    };
+    fill();
+    throws(() => pool.pid(), 'ERR_PROTOCOL');
+    assert.ok(pool.pids().includes(pool.pid()));
+    fill();
+    await rejects(pool.call(note('lost')), 'ERR_PROTOCOL');
+    assert.ok(pool.pids().includes((await pool.call(note('sent'))) as number));
+
+    const held = pool.pids().flatMap((pid) => ['one', 'two'].map((key) => call(pid, hold(key))));
+    fill();
+    throws(() => pool.pid(), 'ERR_OVERLOAD'); // as it is
+    for (const pid of pool.pids()) for (const key of ['one', 'two']) await release(pid, key);
+    await Promise.all(held);
+    assert.ok(pool.pids().includes(pool.pid()));
+  }
 });
 
 test('a replica can be started after the header was written over', async () => {

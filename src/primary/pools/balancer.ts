@@ -74,10 +74,14 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
     this.#rotation = new Rotation(
       segment,
       ring.index,
-      (why) => this.#refuse(why),
+      (why) => this.#refuseTicket(why),
       (pid) => this.#membership.get(pid) !== undefined,
     );
-    this.#gate = new Gate(ring, () => this.#membership.rotation());
+    this.#gate = new Gate(ring, {
+      members: () => this.#membership.rotation(),
+      isFull: () => this.#membership.isFull,
+      recount: () => this.#membership.recount(),
+    });
     this.#counted = {
       name,
       segment,
@@ -389,10 +393,15 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
     this.#announce('close');
   }
 
-  #refuse(why: Refusal): never {
-    if (!this.#gate.isForged(why)) throw this.#refusal(why);
+  /** For the rotation, which goes by what the shared memory says. */
+  #refuseTicket(why: Refusal): never {
+    if (!this.#gate.isForged(why)) this.#refuse(why);
     this.#gate.mend();
-    throw this.#refusal('spoiled');
+    this.#refuse('spoiled');
+  }
+
+  #refuse(why: Refusal): never {
+    throw this.#refusal(why);
   }
 
   #refusal(why: Refusal): BallermannError {

@@ -9,19 +9,28 @@ import { type Deferred, deferred } from '../../deferred.js';
 import type { Refusal } from '../../errors.js';
 import type { Member, Ring } from '../../memory/ring.js';
 
+/** What the pool knows by itself. */
+export interface GatedPool {
+  /** Those who are to be handed out now, in order. */
+  members(): readonly Member[];
+  /** Whether each of them has as many unfinished messages as it may have. */
+  isFull(): boolean;
+  /** Writes again how many each has. */
+  recount(): void;
+}
+
 export class Gate {
   readonly #ring: Ring;
-  readonly #members: () => readonly Member[];
+  readonly #pool: GatedPool;
   #paused = false;
   #closed = false;
   #handOuts = 0;
   /** Of the window that is open, or of the last one. */
   #end: Deferred<void> | undefined;
 
-  /** @param members those who are to be handed out now, in order. */
-  constructor(ring: Ring, members: () => readonly Member[]) {
+  constructor(ring: Ring, pool: GatedPool) {
     this.#ring = ring;
-    this.#members = members;
+    this.#pool = pool;
   }
 
   get isPaused(): boolean {
@@ -35,7 +44,7 @@ export class Gate {
 
   /** The members are others now. */
   publish(): void {
-    if (!this.#closed) this.#ring.publish(this.#members());
+    if (!this.#closed) this.#ring.publish(this.#pool.members());
   }
 
   pause(): void {
@@ -78,27 +87,28 @@ export class Gate {
     await unlessAborted(signal, this.resumed);
   }
 
-  /** Has the ring say what it should. */
+  /** Has the ring, and the slots of those in it, say what they should. */
   mend(): void {
     if (this.#closed) return;
     this.publish();
+    this.#pool.recount();
     if (this.#paused) this.#ring.pause();
     else this.#ring.resume();
   }
 
-  /** Whether the ring says, to whoever asks it for a pid, what is not so. */
+  /** Whether what the shared memory says to whoever asks it for a pid is not so. */
   isForged(why: Refusal): boolean {
     if (this.#closed) return false;
     switch (why) {
       case 'paused':
         return !this.#paused;
       case 'empty':
-        return this.#members().length > 0;
+        return this.#pool.members().length > 0;
+      case 'overload':
+        return !this.#pool.isFull();
       case 'closed':
       case 'spoiled':
         return true;
-      default:
-        return false;
     }
   }
 }

@@ -72,6 +72,16 @@ export class Membership implements SupervisorObserver {
     return this.size > 0 && this.replicas().every(({ blocked }) => blocked);
   }
 
+  /** All that are handed out have as many unfinished messages as they may have. */
+  get isFull(): boolean {
+    return this.rotation().every(({ unfinished }) => unfinished >= this.#settings.maxQueueLength);
+  }
+
+  /** Writes again into shared memory how many unfinished messages each member has. */
+  recount(): void {
+    for (const replica of this.#members.values()) replica.recount();
+  }
+
   /** The members that are handed out: those that are not blocked, if there are any. */
   rotation(): ReplicaProcess[] {
     const turning = this.replicas().filter(({ blocked }) => !blocked);

@@ -11,8 +11,8 @@ import type { Counters, ReplicaChannel } from './replica-channel.js';
 import { type Custody, inReplica, type Whereabouts } from './whereabouts.js';
 
 export interface InFlightListener {
-  /** So many are unfinished now. */
-  counted(unfinished: number): void;
+  /** Another number of them is unfinished now. */
+  counted(): void;
   castFailed(error: BallermannError): void;
   /** What can be seen of the replica now. */
   sight(): ReplicaSight;
@@ -59,7 +59,7 @@ export class InFlight implements Custodian {
     if (!this.#channel.push(message, this.size === 0)) return false;
     this.#messages.add(message);
     message.givenTo(this.#pid);
-    this.#listener.counted(this.size);
+    this.#listener.counted();
     return true;
   }
 
@@ -73,7 +73,7 @@ export class InFlight implements Custodian {
 
   unwritten(message: Message, cause: unknown): void {
     if (!this.#messages.delete(message)) return;
-    this.#listener.counted(this.size);
+    this.#listener.counted();
     const text = `the ${message.kind} to replica ${this.#pid} could not be sent: ${toErrorData(cause).message}`;
     const error = new BallermannError('ERR_PROTOCOL', text, { cause, pid: this.#pid });
     if (message.kind === 'cast') this.#listener.castFailed(error);
@@ -87,7 +87,7 @@ export class InFlight implements Custodian {
     } else {
       this.#messages.delete(message);
       this.#channel.voided(message);
-      this.#listener.counted(this.size);
+      this.#listener.counted();
     }
   }
 
@@ -131,7 +131,7 @@ export class InFlight implements Custodian {
       return undefined;
     }
     this.#messages.delete(message);
-    this.#listener.counted(this.size);
+    this.#listener.counted();
     if (message.settled) this.#counters.late++;
     return message;
   }

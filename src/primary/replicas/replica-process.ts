@@ -135,9 +135,7 @@ export class ReplicaProcess {
       },
     });
     this.inFlight = new InFlight(this.pid, codec, this.#channel, counters, {
-      counted: (unfinished) => {
-        if (this.#state !== 'dead') this.#slot.unfinished = unfinished; // else the slot is another's
-      },
+      counted: () => this.recount(),
       castFailed: (error) => owner.castFailed(error),
       sight: () => ({
         script,
@@ -227,6 +225,11 @@ export class ReplicaProcess {
   /** Messages that the replica has not finished. */
   get unfinished(): number {
     return this.inFlight.size;
+  }
+
+  /** Tells callers, in shared memory, how many those are. */
+  recount(): void {
+    if (this.#state !== 'dead') this.#slot.unfinished = this.unfinished; // else the slot is another's
   }
 
   /** Calls, casts and requests that it has begun. What it says itself: it may say anything. */
