@@ -77,11 +77,12 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
       (why) => this.#refuseTicket(why),
       (pid) => this.#membership.get(pid) !== undefined,
     );
-    this.#gate = new Gate(ring, {
-      members: () => this.#membership.rotation(),
-      isFull: () => this.#membership.isFull,
-      recount: () => this.#membership.recount(),
+    this.#membership = new Membership(supervisor, settings, {
+      changed: () => this.#publish(),
+      refreshed: () => this.#announce('refresh', { pids: this.pids() }),
+      ended: () => this.#dispatcher.giveUpHeld(this.#refusal('empty')),
     });
+    this.#gate = new Gate(ring, this.#membership);
     this.#counted = {
       name,
       segment,
@@ -94,11 +95,6 @@ export class Balancer<Contract = unknown> extends EventEmitter<BalancerEvents> i
       open: () => this.#resume(),
     });
     supervisor.slotSettings.limitQueues(this, settings.maxQueueLength);
-    this.#membership = new Membership(supervisor, settings, {
-      changed: () => this.#publish(),
-      refreshed: () => this.#announce('refresh', { pids: this.pids() }),
-      ended: () => this.#dispatcher.giveUpHeld(this.#refusal('empty')),
-    });
     this.#dispatcher = new Dispatcher({
       name,
       codec: supervisor.codec,

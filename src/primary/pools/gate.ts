@@ -7,30 +7,21 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { unlessAborted } from '../../aborts.js';
 import { type Deferred, deferred } from '../../deferred.js';
 import type { Refusal } from '../../errors.js';
-import type { Member, Ring } from '../../memory/ring.js';
-
-/** What the pool knows by itself. */
-export interface GatedPool {
-  /** Those who are to be handed out now, in order. */
-  members(): readonly Member[];
-  /** Whether each of them has as many unfinished messages as it may have. */
-  isFull(): boolean;
-  /** Writes again how many each has. */
-  recount(): void;
-}
+import type { Ring } from '../../memory/ring.js';
+import type { Membership } from './membership.js';
 
 export class Gate {
   readonly #ring: Ring;
-  readonly #pool: GatedPool;
+  readonly #membership: Membership;
   #paused = false;
   #closed = false;
   #handOuts = 0;
   /** Of the window that is open, or of the last one. */
   #end: Deferred<void> | undefined;
 
-  constructor(ring: Ring, pool: GatedPool) {
+  constructor(ring: Ring, membership: Membership) {
     this.#ring = ring;
-    this.#pool = pool;
+    this.#membership = membership;
   }
 
   get isPaused(): boolean {
@@ -44,7 +35,7 @@ export class Gate {
 
   /** The members are others now. */
   publish(): void {
-    if (!this.#closed) this.#ring.publish(this.#pool.members());
+    if (!this.#closed) this.#ring.publish(this.#membership.rotation());
   }
 
   pause(): void {
@@ -91,7 +82,7 @@ export class Gate {
   mend(): void {
     if (this.#closed) return;
     this.publish();
-    this.#pool.recount();
+    this.#membership.recount();
     if (this.#paused) this.#ring.pause();
     else this.#ring.resume();
   }
@@ -103,9 +94,9 @@ export class Gate {
       case 'paused':
         return !this.#paused;
       case 'empty':
-        return this.#pool.members().length > 0;
+        return this.#membership.rotation().length > 0;
       case 'overload':
-        return !this.#pool.isFull();
+        return !this.#membership.isFull;
       case 'closed':
       case 'spoiled':
         return true;
